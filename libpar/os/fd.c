@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fd.c: libpar's descriptors. All are CLOEXEC; those tracked are closed in every forked child before fork returns there, but for
+ * the ones pari_fork was told to keep: a copy of a doorbell or of a pidfd in a sibling would hide a death.
+ */
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MAX_FD (1 << 20)
+#define BITS 64
+
+static _Atomic uint64_t tracked[MAX_FD / BITS]; /* untouched pages cost nothing */
+static _Atomic int highest = -1;                /* word of `tracked` that has ever had a bit */
+static _Thread_local const int *kept;           /* by the fork that this thread is in */
+static _Thread_local unsigned n_kept;
+
+static bool
+is_kept(int fd)
+{
+    for (unsigned i = 0; i < n_kept; i++)
+        if (kept[i] == fd)
+            return true;
+    return false;
+}
+
+static void
+close_tracked(void)
+{
+    for (int word = atomic_load(&highest); word >= 0; word--) {
+        uint64_t bits = atomic_load(&tracked[word]);
+        while (bits != 0) {
+            int bit = __builtin_ctzll(bits), fd = word * BITS + bit;
+            bits &= bits - 1;
+            if (!is_kept(fd))
+                pari_fd_close(fd);
+        }
+    }
+}
+
+void
+pari_fd_keep(const int *keep, unsigned n)
+{
+    kept = keep;
+    n_kept = n;
+}
+
+void
+pari_fd_track(int fd)
+{
+    int word = fd / BITS, seen = atomic_load(&highest);
+
+    if (fd < 0 || fd >= MAX_FD)
+        return;
+    pari_at_fork(close_tracked);
+    atomic_fetch_or(&tracked[word], UINT64_C(1) << fd % BITS);
+    while (seen < word && !atomic_compare_exchange_weak(&highest, &seen, word))
+        ;
+}
+
+void
+pari_fd_close(int fd)
+{
+    int saved = errno;
+
+    if (fd < 0)
+        return;
+    if (fd < MAX_FD)
+        atomic_fetch_and(&tracked[fd / BITS], ~(UINT64_C(1) << fd % BITS));
+    (void)close(fd);
+    errno = saved;
+}
+
+static int
+socket_pair(int end[2], int flags)
+{
+    if (pari_fault(PARI_CALL_SOCKETPAIR) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0, end) != 0)
+        return -1;
+    pari_fd_track(end[0]);
+    pari_fd_track(end[1]);
+    return 0;
+}
+
+int
+pari_fd_bell(int end[2])
+{
+    return socket_pair(end, SOCK_NONBLOCK);
+}
+
+int
+pari_fd_ring(int fd)
+{
+    ssize_t n;
+
+    do
+        n = send(fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n == 1 || errno == EAGAIN ? 0 : -1;
+}
+
+void
+pari_fd_drain(int fd)
+{
+    char bytes[64];
+    ssize_t n;
+
+    do
+        n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    while (n > 0 || (n < 0 && errno == EINTR));
+}
+
+/* Rounded up, so that a poll never ends before its moment. */
+static int
+milliseconds_until(int64_t until)
+{
+    int64_t ns = until - pari_now_ns(), ms = ns > 0 ? (ns + 999999) / 1000000 : 0;
+
+    return ms < INT_MAX ? (int)ms : INT_MAX;
+}
+
+int
+pari_fd_poll(int fd, short events, int64_t until)
+{
+    struct pollfd one = {.fd = fd, .events = events, .revents = 0};
+    int n;
+
+    if (pari_fault(PARI_CALL_POLL))
+        return -1;
+    n = poll(&one, 1, milliseconds_until(until));
+    return n < 0 ? -1 : n;
+}
+
+int
+pari_fd_lifeline(int line[2])
+{
+    return socket_pair(line, 0);
+}
+
+int
+pari_fd_die_with(int fd)
+{
+    struct pollfd one = {.fd = fd, .events = POLLIN, .revents = 0};
+
+    if (pari_fault(PARI_CALL_SIGIO))
+        return -1;
+    if (fcntl(fd, F_SETOWN, getpid()) != 0 || fcntl(fd, F_SETSIG, SIGKILL) != 0 ||
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_ASYNC) != 0)
+        return -1;
+    if (poll(&one, 1, 0) > 0) /* the parent was gone before the kernel was told */
+        (void)kill(getpid(), SIGKILL);
+    return 0;
+}
+
+int
+pari_fd_devnull(int as)
+{
+    int fd;
+
+    if (pari_fault(PARI_CALL_DEVNULL))
+        return -1;
+    fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    if (fd == as)
+        return fcntl(fd, F_SETFD, 0);
+    if (dup2(fd, as) < 0) {
+        pari_fd_close(fd);
+        return -1;
+    }
+    (void)close(fd);
+    return 0;
+}

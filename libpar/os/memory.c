@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * memory.c: private memory, the memory behind the arena, and the record locks that say "this process lives".
+ *
+ * A record lock (fcntl F_SETLK) belongs to the process: it survives the end of the thread that took it, is dropped by the kernel
+ * at death and exec, and is not inherited by fork. It is also dropped when the process closes *any* descriptor of the file,
+ * which is why the arena's descriptor is never duplicated nor closed in a member.
+ */
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+void *
+pari_malloc(size_t size)
+{
+    return pari_fault(PARI_CALL_MALLOC) ? NULL : calloc(1, size ? size : 1);
+}
+
+void *
+pari_realloc(void *p, size_t size)
+{
+    return pari_fault(PARI_CALL_MALLOC) ? NULL : realloc(p, size ? size : 1);
+}
+
+bool
+pari_mul(size_t n, size_t size, size_t *product)
+{
+    return !__builtin_mul_overflow(n, size, product);
+}
+
+int
+pari_memfd(void)
+{
+    int fd;
+
+    if (pari_fault(PARI_CALL_MEMFD))
+        return -1;
+    fd = memfd_create("libpar", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -1;
+    /* Nobody can cut the file under a mapping (SIGBUS). A kernel without seals gives the same file, unprotected. */
+    (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL);
+    return fd;
+}
+
+void *
+pari_map(int fd, void *at, size_t size)
+{
+    int flags = MAP_SHARED | MAP_NORESERVE | (at ? MAP_FIXED_NOREPLACE : 0);
+    void *p;
+
+    if (pari_fault(PARI_CALL_MMAP))
+        return NULL;
+    p = mmap(at, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    if (at && p != at) { /* a kernel before 4.17 takes the address as a hint */
+        (void)munmap(p, size);
+        return pari_null(EEXIST);
+    }
+    (void)madvise(p, size, MADV_DONTDUMP); /* a core dump of the arena would delay the release of the dead's locks */
+    return p;
+}
+
+#if defined __SANITIZE_THREAD__
+#define HAS_THREAD_SANITIZER 1
+#elif defined __has_feature
+#if __has_feature(thread_sanitizer)
+#define HAS_THREAD_SANITIZER 1
+#endif
+#endif
+
+/* Addresses where neither ASLR nor a loader puts anything. The thread sanitizer's shadow memory leaves others free, and a hint
+ * into the shadow aborts the program. */
+#ifdef HAS_THREAD_SANITIZER
+static const uintptr_t far_away[] = {0x7e8000000000, 0x1000000000};
+#else
+static const uintptr_t far_away[] = {0x200000000000, 0x300000000000, 0x100000000000};
+#endif
+
+void *
+pari_map_far(int fd, size_t size)
+{
+    void *p;
+
+    for (size_t i = 0; i < sizeof far_away / sizeof *far_away; i++)
+        if ((p = pari_map(fd, (void *)far_away[i], size)) != NULL) /* NOLINT: the address is the point */
+            return p;
+    return pari_map(fd, NULL, size);
+}
+
+void
+pari_unmap(void *at, size_t size)
+{
+    int saved = errno;
+
+    (void)munmap(at, size);
+    errno = saved;
+}
+
+/* Growing past RLIMIT_FSIZE would not fail but kill the process by SIGXFSZ. */
+static bool
+is_within_file_limit(uint64_t size)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || size <= limit.rlim_cur;
+}
+
+int
+pari_commit(int fd, uint64_t offset, uint64_t length)
+{
+    int result;
+
+    if (pari_fault(PARI_CALL_FALLOCATE))
+        return -1;
+    if (!is_within_file_limit(offset + length))
+        return pari_fail(ENOSPC);
+    do
+        result = fallocate(fd, 0, (off_t)offset, (off_t)length);
+    while (result != 0 && errno == EINTR);
+    if (result != 0 && (errno == ENOMEM || errno == EFBIG || errno == EDQUOT))
+        errno = ENOSPC;
+    return result;
+}
+
+int
+pari_extend(int fd, uint64_t size)
+{
+    if (pari_fault(PARI_CALL_FALLOCATE))
+        return -1;
+    return is_within_file_limit(size) ? ftruncate(fd, (off_t)size) : pari_fail(ENOSPC);
+}
+
+uint64_t
+pari_memory_limit(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    uint64_t ram = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : UINT64_MAX;
+    uint64_t cgroup = pari_cgroup_memory();
+
+    return ram < cgroup ? ram : cgroup;
+}
+
+static int
+record_lock(int fd, int command, short type, uint32_t byte, struct flock *lock)
+{
+    *lock = (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+    return fcntl(fd, command, lock);
+}
+
+int
+pari_record_lock(int fd, uint32_t byte)
+{
+    struct flock lock;
+
+    if (pari_fault(PARI_CALL_SETLK))
+        return -1;
+    return record_lock(fd, F_SETLK, F_WRLCK, byte, &lock);
+}
+
+int
+pari_record_unlock(int fd, uint32_t byte)
+{
+    struct flock lock;
+
+    return record_lock(fd, F_SETLK, F_UNLCK, byte, &lock);
+}
+
+int
+pari_record_is_held(int fd, uint32_t byte)
+{
+    struct flock lock;
+
+    if (pari_fault(PARI_CALL_GETLK) || record_lock(fd, F_GETLK, F_WRLCK, byte, &lock) != 0)
+        return -1;
+    return lock.l_type != F_UNLCK;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * mutex.c: the one robust lock. The only place in libpar that touches a process-shared pthread object.
+ *
+ * Shared state: the pthread mutex (ERRORCHECK, ROBUST, PSHARED). Its futex word is read without holding it, to ask who holds it:
+ * a hint, except when the answer is "the calling thread", which nobody else can change.
+ * If a process dies here: the kernel marks the word and wakes one waiter; the next to lock is told PARI_HELD_AFTER_DEATH. No libc
+ * wakes reliably in every order of deaths, so every sleep is a slice after which the lock is tried anew. An owner that is gone
+ * although the word is not marked (the kernel's OOM reaper can lose the mark) is found at the end of a slice: ENOTRECOVERABLE.
+ */
+#include "os.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FIRST_SLICE 10000000  /* 10 ms */
+#define LAST_SLICE 500000000  /* 500 ms */
+
+static _Thread_local pid_t cached_tid;
+static _Atomic size_t word_offset = SIZE_MAX; /* of the futex word in a pthread_mutex_t: differs between libcs */
+
+static void
+forget_tid(void)
+{
+    cached_tid = 0;
+}
+
+pid_t
+pari_tid(void)
+{
+    if (pari_unlikely(cached_tid == 0))
+        cached_tid = (pid_t)syscall(SYS_gettid);
+    return cached_tid;
+}
+
+/* The word that holds the owner's thread id is found once, in a mutex this thread has just locked. */
+static void
+find_word(const pthread_mutex_t *held)
+{
+    const uint32_t *word = (const uint32_t *)held;
+
+    for (size_t i = 0; i < sizeof *held / sizeof *word; i++)
+        if ((word[i] & FUTEX_TID_MASK) == (uint32_t)pari_tid()) {
+            atomic_store_explicit(&word_offset, i * sizeof *word, memory_order_relaxed);
+            return;
+        }
+}
+
+static int
+new_mutex(pthread_mutex_t *mutex)
+{
+    pthread_mutexattr_t attributes;
+    int error = pthread_mutexattr_init(&attributes);
+
+    if (error == 0)
+        error = pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
+    if (error == 0)
+        error = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    if (error == 0)
+        error = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    if (error == 0)
+        error = pthread_mutex_init(mutex, &attributes);
+    return error;
+}
+
+int
+pari_mutex_init(struct pari_mutex *mutex)
+{
+    int error = new_mutex(&mutex->pthread);
+
+    if (error == 0 && atomic_load_explicit(&word_offset, memory_order_relaxed) == SIZE_MAX) {
+        pari_at_fork(forget_tid);
+        if ((error = pthread_mutex_lock(&mutex->pthread)) == 0) { /* new, so it is free */
+            find_word(&mutex->pthread);
+            error = pthread_mutex_unlock(&mutex->pthread);
+        }
+    }
+    return error ? pari_fail(error) : 0;
+}
+
+_Atomic uint32_t *
+pari_mutex_word(struct pari_mutex *mutex)
+{
+    size_t offset = atomic_load_explicit(&word_offset, memory_order_relaxed);
+
+    return (_Atomic uint32_t *)(void *)((char *)&mutex->pthread + offset);
+}
+
+static uint32_t
+word_of(const struct pari_mutex *mutex)
+{
+    return atomic_load_explicit(pari_mutex_word((struct pari_mutex *)mutex), memory_order_relaxed);
+}
+
+bool
+pari_mutex_is_mine(const struct pari_mutex *mutex)
+{
+    return (word_of(mutex) & FUTEX_TID_MASK) == (uint32_t)pari_tid();
+}
+
+bool
+pari_mutex_is_locked(const struct pari_mutex *mutex)
+{
+    return (word_of(mutex) & FUTEX_TID_MASK) != 0;
+}
+
+bool
+pari_mutex_owner_died(const struct pari_mutex *mutex)
+{
+    return (word_of(mutex) & FUTEX_OWNER_DIED) != 0;
+}
+
+void
+pari_mutex_announce(struct pari_mutex *mutex)
+{
+    atomic_fetch_or(pari_mutex_word(mutex), FUTEX_WAITERS);
+}
+
+/* One slice of waiting. The clock of pthread_mutex_timedlock is the wall clock: a jump of it lengthens or shortens one slice, no
+ * more, since the deadline itself is looked at on the monotonic clock between slices. */
+static int
+lock_slice(pthread_mutex_t *mutex, int64_t ns)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += ns;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return pthread_mutex_timedlock(mutex, &until);
+}
+
+/* Same owner in the word since the last slice, and that thread is gone: the kernel's notice was lost. */
+static bool
+owner_vanished(const struct pari_mutex *mutex, uint32_t before)
+{
+    uint32_t now = word_of(mutex);
+    uint32_t owner = now & FUTEX_TID_MASK;
+
+    return owner != 0 && owner == (before & FUTEX_TID_MASK) && !(now & FUTEX_OWNER_DIED) && !pari_pid_exists((pid_t)owner) &&
+           word_of(mutex) == now;
+}
+
+static int
+outcome(int error)
+{
+    return error == 0 ? PARI_HELD : error == EOWNERDEAD ? PARI_HELD_AFTER_DEATH : pari_fail(error);
+}
+
+static int
+lock_slowly(struct pari_mutex *mutex, par_time deadline)
+{
+    int64_t slice = FIRST_SLICE;
+
+    for (;;) {
+        uint32_t before = word_of(mutex);
+        int64_t ns = slice;
+        int error;
+
+        if (deadline.ns != 0) {
+            int64_t left = deadline.ns - pari_now_ns();
+            if (deadline.ns < 0 || left <= 0)
+                return pari_fail(ETIMEDOUT);
+            ns = left < slice ? left : slice;
+        }
+        if (pari_is_interrupted())
+            return pari_fail(EINTR);
+        error = lock_slice(&mutex->pthread, ns);
+        if (error != ETIMEDOUT)
+            return outcome(error);
+        if (owner_vanished(mutex, before))
+            return pari_fail(ENOTRECOVERABLE);
+        slice = slice * 2 < LAST_SLICE ? slice * 2 : LAST_SLICE;
+    }
+}
+
+int
+pari_mutex_lock(struct pari_mutex *mutex, par_time deadline)
+{
+    int error = pthread_mutex_trylock(&mutex->pthread);
+
+    if (pari_likely(error != EBUSY))
+        return outcome(error);
+    if (pari_mutex_is_mine(mutex)) /* some libcs say EBUSY here */
+        return pari_fail(EDEADLK);
+    return lock_slowly(mutex, deadline);
+}
+
+int
+pari_mutex_enter(struct pari_mutex *mutex)
+{
+    int error = pthread_mutex_trylock(&mutex->pthread), result;
+
+    if (pari_likely(error != EBUSY))
+        return outcome(error);
+    pari_interrupt_mask(+1);
+    result = pari_mutex_lock(mutex, PAR_FOREVER);
+    pari_interrupt_mask(-1);
+    return result;
+}
+
+void
+pari_mutex_recovered(struct pari_mutex *mutex)
+{
+    (void)pthread_mutex_consistent(&mutex->pthread); /* fails only if it was consistent already */
+}
+
+int
+pari_mutex_unlock(struct pari_mutex *mutex)
+{
+    int error = pthread_mutex_unlock(&mutex->pthread);
+
+    return error ? pari_fail(error) : 0;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * os.h: the one contract between libpar and the system (floor 0).
+ *
+ * Everything above this floor reaches the kernel and libc's blocking calls through these functions only. Here, and nowhere else,
+ * are raw system calls, #ifdef, EINTR and fall-backs for old kernels. Unless a comment says otherwise a call returns -1 and
+ * errno when it fails, and never EINTR.
+ */
+#ifndef PARI_OS_H
+#define PARI_OS_H
+
+#include <par/base.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+
+#define PARI_CACHE_LINE 64
+
+#define pari_likely(x) __builtin_expect(!!(x), 1)
+#define pari_unlikely(x) __builtin_expect(!!(x), 0)
+
+/* An invariant of ours, checked in debug builds only: the caller's mistakes get an errno instead. */
+#ifdef PAR_DEBUG
+#define pari_assert(condition) assert(condition)
+#else
+#define pari_assert(condition) ((void)0)
+#endif
+
+/* ---- the seam: every call below can be made to fail by a test (fault.c) */
+
+enum pari_call {
+    PARI_CALL_MALLOC,
+    PARI_CALL_MEMFD,
+    PARI_CALL_MMAP,
+    PARI_CALL_FALLOCATE,
+    PARI_CALL_SETLK,
+    PARI_CALL_GETLK,
+    PARI_CALL_FUTEX_WAIT,
+    PARI_CALL_FUTEX_WAITV,
+    PARI_CALL_FORK,
+    PARI_CALL_PIDFD_OPEN,
+    PARI_CALL_THREAD,
+    PARI_CALL_SOCKETPAIR,
+    PARI_CALL_SOCKET,
+    PARI_CALL_SIGIO,
+    PARI_CALL_POLL,
+    PARI_CALL_EPOLL,
+    PARI_CALL_DEVNULL,
+    PARI_N_CALLS
+};
+
+/* NULL, or a test's function: returns the errno with which this call is to fail, 0 to let it go on. */
+extern int (*pari_fault_hook)(enum pari_call call);
+
+/* True, with errno set, if a test wants `call` to fail now. */
+static inline bool
+pari_fault(enum pari_call call)
+{
+    int (*hook)(enum pari_call) = pari_fault_hook;
+    return pari_unlikely(hook != NULL) && (errno = hook(call)) != 0;
+}
+
+/* ---- errors in words (error.c) */
+
+/* Remember what par_error() shall say in this thread; keeps errno. */
+void pari_say(const char *format, ...) PAR_PRINTF(1, 2);
+
+/* errno = error; return -1: so that a failure is one statement. */
+int pari_fail(int error);
+
+/* errno = error; return NULL. */
+void *pari_null(int error);
+
+/* ---- clock (clock.c) */
+
+int64_t pari_now_ns(void); /* CLOCK_MONOTONIC */
+
+/* Has the deadline passed? Never for PAR_FOREVER, always for PAR_NOWAIT. */
+bool pari_is_over(par_time deadline);
+
+/* The earlier of a deadline and the moment `ns` from now; never PAR_FOREVER. */
+int64_t pari_slice_end(par_time deadline, int64_t ns);
+
+/* Is par_interrupt() on? A call that is about to sleep then fails with EINTR. */
+bool pari_is_interrupted(void);
+void pari_interrupt_mask(int by); /* +1, -1: what this thread does in between is not to be interrupted */
+
+/* In a spin: tells the processor that it is one. */
+static inline void
+pari_cpu_relax(void)
+{
+#if defined __x86_64__ || defined __i386__
+    __builtin_ia32_pause();
+#elif defined __aarch64__
+    __asm__ __volatile__("yield");
+#endif
+}
+
+/* ---- private memory (memory.c) */
+
+void *pari_malloc(size_t size);            /* zeroed; free() it */
+void *pari_realloc(void *p, size_t size);  /* the new part is not zeroed */
+bool pari_mul(size_t n, size_t size, size_t *product); /* false: overflow */
+
+/* ---- the arena's memory (memory.c) */
+
+int pari_memfd(void);                                 /* anonymous, CLOEXEC, cannot shrink, size 0 */
+void *pari_map(int fd, void *at, size_t size);        /* shared mapping at exactly `at` (NULL: the kernel's choice) or NULL */
+void *pari_map_far(int fd, size_t size);              /* the same, at a fixed address far from everything if one is free */
+void pari_unmap(void *at, size_t size);               /* keeps errno */
+int pari_commit(int fd, uint64_t offset, uint64_t length); /* allocate pages; ENOSPC when there is no room (also RLIMIT_FSIZE) */
+int pari_extend(int fd, uint64_t size); /* the file is that long; memory is taken where it is touched */
+uint64_t pari_memory_limit(void);                     /* the smaller of RAM and the cgroup's memory.max */
+
+uint64_t pari_cgroup_memory(void);                    /* bytes; UINT64_MAX: no limit (cgroup.c) */
+int pari_cgroup_cpus(void);                           /* the quota rounded up; 0: no limit */
+
+/* ---- record locks: "this process lives" (memory.c) */
+
+int pari_record_lock(int fd, uint32_t byte);     /* hold the byte for life; ENOLCK ... */
+int pari_record_is_held(int fd, uint32_t byte);  /* by another process: 1, 0 or -1 */
+int pari_record_unlock(int fd, uint32_t byte);
+
+/* ---- futex (futex.c) */
+
+struct pari_word { /* one word to sleep on: while *word == expected */
+    const _Atomic uint32_t *word;
+    uint32_t expected;
+};
+
+#define PARI_MAX_WORDS 128 /* FUTEX_WAITV_MAX */
+
+/* Sleep until one of the words differs from what is expected, is woken, or the moment `until` (CLOCK_MONOTONIC ns) has come.
+ * Without futex_waitv (before Linux 5.16, or forbidden by seccomp) only word[0] is watched: the caller's slices find the rest.
+ * 0: look again (changed, woken, spurious). -1: ETIMEDOUT, or EINTR (a signal came: look at pari_is_interrupted). */
+int pari_futex_wait(const struct pari_word *word, unsigned n, int64_t until);
+
+/* Wake at most n sleepers; never fails. Safe in signal handlers. */
+void pari_futex_wake(const _Atomic uint32_t *word, int n);
+
+/* ---- robust mutex (mutex.c): the only place that touches a process-shared pthread object */
+
+struct pari_mutex {
+    pthread_mutex_t pthread;
+};
+
+/* What pari_mutex_lock found. */
+enum { PARI_HELD = 0, PARI_HELD_AFTER_DEATH = 1 };
+
+int pari_mutex_init(struct pari_mutex *mutex);
+
+/* Lock, in slices. PARI_HELD, or PARI_HELD_AFTER_DEATH: the last holder died; the caller repairs and then must call
+ * pari_mutex_recovered before unlocking. -1: ETIMEDOUT, EDEADLK (this thread holds it), EINTR (interrupted),
+ * ENOTRECOVERABLE (its owner vanished without the kernel's notice). */
+int pari_mutex_lock(struct pari_mutex *mutex, par_time deadline);
+/* The same for the library's own brief locks: no deadline, and par_interrupt does not reach it. -1: ENOTRECOVERABLE, EDEADLK. */
+int pari_mutex_enter(struct pari_mutex *mutex);
+void pari_mutex_recovered(struct pari_mutex *mutex);
+int pari_mutex_unlock(struct pari_mutex *mutex); /* -1 EPERM: this thread does not hold it */
+
+bool pari_mutex_is_mine(const struct pari_mutex *mutex);    /* held by the calling thread */
+bool pari_mutex_is_locked(const struct pari_mutex *mutex);  /* by anyone, the dead included */
+bool pari_mutex_owner_died(const struct pari_mutex *mutex); /* the kernel has marked it */
+_Atomic uint32_t *pari_mutex_word(struct pari_mutex *mutex); /* its futex word, for futex_waitv */
+void pari_mutex_announce(struct pari_mutex *mutex); /* by its holder: have the kernel wake a sleeper if this thread dies */
+
+pid_t pari_tid(void); /* the calling thread, cached */
+
+/* ---- descriptors (fd.c): always CLOEXEC; those tracked are closed in every forked child but for the ones given to it */
+
+void pari_fd_track(int fd);
+void pari_fd_keep(const int *keep, unsigned n); /* in the next fork of this thread; pari_fork's own */
+void pari_fd_close(int fd); /* untracks; -1 is fine; keeps errno */
+int pari_fd_bell(int end[2]); /* a tracked, non-blocking socket pair */
+int pari_fd_ring(int fd);     /* one byte, never blocks, no SIGPIPE; already rung is fine */
+void pari_fd_drain(int fd);   /* read all bytes that are there */
+int pari_fd_poll(int fd, short events, int64_t until); /* 1 ready, 0 not before `until`, -1 EINTR as pari_futex_wait */
+
+/* The life line of a daemon: the parent keeps line[0] open for life and the child calls pari_fd_die_with on line[1], after which
+ * the kernel sends the child SIGKILL once the parent is gone, also when the child makes no call. */
+int pari_fd_lifeline(int line[2]); /* both tracked */
+int pari_fd_die_with(int fd);
+int pari_fd_devnull(int as);  /* open /dev/null as descriptor `as` */
+
+/* ---- processes (process.c) */
+
+/* fork with all signals blocked in between. `keep` descriptors stay open in the child, other tracked ones are closed there.
+ * Returns 0 in the child, with the caller's signal mask restored, or (reset) with default dispositions, an empty mask and
+ * SIGINT ignored; the child's pid in the parent. */
+pid_t pari_fork(const int *keep, unsigned n_keep, bool reset_signals);
+
+int pari_pidfd(pid_t pid); /* tracked; -1 ENOSYS on old kernels, ESRCH when it is gone */
+
+struct pari_exit {
+    int code; /* 0..255, or -signal */
+};
+
+/* Reap this very child without waiting. 1: reaped, *how is set. 0: it still runs. -1 ECHILD: somebody else has reaped it. */
+int pari_reap(pid_t pid, int pidfd, struct pari_exit *how);
+int pari_kill(pid_t pid, int pidfd, int signal); /* through the pidfd if there is one; already ended is 0 */
+bool pari_pid_exists(pid_t pid);                 /* also a thread's id; true when in doubt */
+void pari_exit_now(int code) __attribute__((noreturn)); /* _exit */
+int pari_n_cpus(void);                           /* affinity and cgroup quota */
+
+/* Called by libpar's upper floors once: `child` runs in every child of any fork() of the program, before fork returns. */
+void pari_at_fork(void (*child)(void));
+
+/* ---- threads (thread.c) */
+
+/* Start a detached or joinable thread; EAGAIN when there is none to be had. */
+int pari_thread(pthread_t *thread, size_t stack_size, bool detached, void *(*body)(void *), void *arg);
+
+/* The one lock over what is private to this process (descriptor lists, connection tables): held only briefly, never while
+ * sleeping, taken around every fork so that the child finds those tables whole. Not recursive. */
+void pari_private_lock(void);
+void pari_private_unlock(void);
+
+/* Cancellation off while a libpar call runs; give the result back to pari_cancel_restore. */
+int pari_cancel_off(void);
+void pari_cancel_restore(int state);
+
+#endif

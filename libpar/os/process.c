@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * process.c: fork, the end of a child, signals, processors.
+ *
+ * libpar forks only by fork(), so that libc's own state is right in the child. It waits for its own children by pid or pidfd
+ * only: a host program's wait(-1), or its ignored SIGCHLD, may take an exit status from us, and that is said, not waited for.
+ */
+#include "os.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#define WAIT_PIDFD 3 /* P_PIDFD, which older headers lack */
+
+#define MAX_AT_FORK 16
+
+static pthread_mutex_t private_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t at_fork_lock = PTHREAD_MUTEX_INITIALIZER; /* guards additions to the list */
+static void (*at_fork[MAX_AT_FORK])(void);
+static _Atomic int n_at_fork;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+void
+pari_private_lock(void)
+{
+    (void)pthread_mutex_lock(&private_lock); /* a plain mutex of ours: cannot fail */
+}
+
+void
+pari_private_unlock(void)
+{
+    (void)pthread_mutex_unlock(&private_lock);
+}
+
+static void
+in_child(void)
+{
+    private_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    at_fork_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    for (int i = 0; i < atomic_load(&n_at_fork); i++)
+        at_fork[i]();
+}
+
+static void
+register_handlers(void)
+{
+    (void)pthread_atfork(pari_private_lock, pari_private_unlock, in_child); /* ENOMEM only; then forks are not noticed */
+}
+
+static bool
+is_listed(void (*child)(void))
+{
+    int n = atomic_load(&n_at_fork);
+
+    for (int i = 0; i < n; i++)
+        if (at_fork[i] == child)
+            return true;
+    return false;
+}
+
+void
+pari_at_fork(void (*child)(void))
+{
+    int n;
+
+    if (is_listed(child))
+        return;
+    (void)pthread_once(&once, register_handlers);
+    (void)pthread_mutex_lock(&at_fork_lock);
+    if (!is_listed(child)) {
+        n = atomic_load(&n_at_fork);
+        pari_assert(n < MAX_AT_FORK);
+        at_fork[n] = child;
+        atomic_store(&n_at_fork, n + 1);
+    }
+    (void)pthread_mutex_unlock(&at_fork_lock);
+}
+
+/* Default dispositions, an empty mask, and the terminal's Ctrl-C left to the parent. */
+static void
+reset_all_signals(void)
+{
+    struct sigaction action;
+    sigset_t none;
+
+    memset(&action, 0, sizeof action);
+    action.sa_handler = SIG_DFL;
+    for (int number = 1; number < NSIG; number++)
+        (void)sigaction(number, &action, NULL); /* the libc's own and SIGKILL, SIGSTOP refuse */
+    action.sa_handler = SIG_IGN;
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigemptyset(&none);
+    (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
+}
+
+pid_t
+pari_fork(const int *keep, unsigned n_keep, bool reset_signals)
+{
+    sigset_t all, before;
+    pid_t pid;
+
+    if (pari_fault(PARI_CALL_FORK))
+        return -1;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* no handler of the host runs in a half-made child */
+    pari_fd_keep(keep, n_keep);
+    pid = fork();
+    pari_fd_keep(NULL, 0);
+    if (pid == 0 && reset_signals)
+        reset_all_signals();
+    else {
+        int saved = errno;
+        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+        errno = saved;
+    }
+    return pid;
+}
+
+int
+pari_pidfd(pid_t pid)
+{
+    int fd;
+
+    if (pari_fault(PARI_CALL_PIDFD_OPEN))
+        return -1;
+    fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd >= 0)
+        pari_fd_track(fd);
+    return fd;
+}
+
+int
+pari_reap(pid_t pid, int pidfd, struct pari_exit *how)
+{
+    siginfo_t info;
+    int result;
+
+    memset(&info, 0, sizeof info);
+    do
+        result = waitid(pidfd >= 0 ? (idtype_t)WAIT_PIDFD : P_PID, pidfd >= 0 ? (id_t)pidfd : (id_t)pid, &info,
+                        WEXITED | WNOHANG);
+    while (result != 0 && errno == EINTR);
+    if (result != 0 && pidfd >= 0 && errno == EINVAL) /* pidfds, but not yet in waitid: Linux 5.3 */
+        return pari_reap(pid, -1, how);
+    if (result != 0)
+        return -1;
+    if (info.si_pid == 0)
+        return 0;
+    how->code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+    return 1;
+}
+
+int
+pari_kill(pid_t pid, int pidfd, int signal)
+{
+    long result;
+
+    if (pidfd >= 0) {
+        result = syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+        if (result == 0 || errno == ESRCH)
+            return 0;
+        if (errno != ENOSYS && errno != EPERM)
+            return -1;
+    }
+    result = kill(pid, signal);
+    return result == 0 || errno == ESRCH ? 0 : -1;
+}
+
+bool
+pari_pid_exists(pid_t pid)
+{
+    int saved = errno;
+    bool exists = kill(pid, 0) == 0 || errno != ESRCH;
+
+    errno = saved;
+    return exists;
+}
+
+void
+pari_exit_now(int code)
+{
+    _exit(code);
+}
+
+static int
+n_in_affinity(void)
+{
+    for (int n = 1024; n <= 1 << 18; n *= 4) { /* the kernel's mask may be larger than a cpu_set_t */
+        cpu_set_t *set = CPU_ALLOC((size_t)n);
+        size_t size = CPU_ALLOC_SIZE((size_t)n);
+        int count = 0;
+
+        if (set == NULL)
+            return 0;
+        if (sched_getaffinity(0, size, set) == 0)
+            count = CPU_COUNT_S(size, set);
+        CPU_FREE(set);
+        if (count > 0)
+            return count;
+    }
+    return 0;
+}
+
+int
+pari_n_cpus(void)
+{
+    int n = n_in_affinity(), quota = pari_cgroup_cpus();
+
+    if (n == 0)
+        n = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    if (quota > 0 && quota < n)
+        n = quota;
+    return n > 0 ? n : 1;
+}

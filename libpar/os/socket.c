@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * socket.c: abstract local sockets, checked by the peer's user, and epoll.
+ */
+#include "socket.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define MAX_READY 64
+
+static_assert(sizeof(((struct sockaddr_un *)0)->sun_path) == PARI_ADDRESS_SIZE, "addresses must fit the kernel's");
+
+/* ---- addresses */
+
+bool
+pari_address_is_valid(const char *address)
+{
+    size_t length = strnlen(address, PARI_ADDRESS_SIZE);
+
+    return address[0] == '@' && length > 1 && length < PARI_ADDRESS_SIZE;
+}
+
+/* 128 random bits: never met by chance, and never the address of a server that has died. */
+static int
+random_address(char address[PARI_ADDRESS_SIZE])
+{
+    uint64_t bits[2];
+
+    if (getrandom(bits, sizeof bits, 0) != (ssize_t)sizeof bits)
+        return -1;
+    (void)snprintf(address, PARI_ADDRESS_SIZE, "@par-%016llx%016llx", (unsigned long long)bits[0], (unsigned long long)bits[1]);
+    return 0;
+}
+
+/* The kernel's form of "@name": a NUL, then the name without one. */
+static socklen_t
+kernel_address(const char *address, struct sockaddr_un *to)
+{
+    size_t length = strlen(address);
+
+    memset(to, 0, sizeof *to);
+    to->sun_family = AF_UNIX;
+    memcpy(to->sun_path + 1, address + 1, length - 1);
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+}
+
+static int
+socket_new(void)
+{
+    int fd = pari_fault(PARI_CALL_SOCKET) ? -1 : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd >= 0)
+        pari_fd_track(fd);
+    return fd;
+}
+
+/* Closes a half-made socket; the errno of the failure is kept. */
+static int
+give_up(int fd)
+{
+    pari_fd_close(fd);
+    return -1;
+}
+
+/* Strangers get EPERM: the kernel's word on who the other side is cannot be forged. */
+static int
+check_peer(int fd)
+{
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+        return -1;
+    return peer.uid == geteuid() ? 0 : pari_fail(EPERM);
+}
+
+int
+pari_socket_listen(char address[PARI_ADDRESS_SIZE])
+{
+    struct sockaddr_un name;
+    socklen_t size;
+    int fd;
+
+    if (address[0] == '\0' && random_address(address) != 0)
+        return -1;
+    if (!pari_address_is_valid(address))
+        return pari_fail(EINVAL);
+    size = kernel_address(address, &name);
+    fd = socket_new();
+    if (fd < 0)
+        return -1;
+    if (bind(fd, (struct sockaddr *)&name, size) != 0 || listen(fd, SOMAXCONN) != 0)
+        return give_up(fd);
+    return fd;
+}
+
+int
+pari_socket_accept(int listener)
+{
+    int fd;
+
+    if (pari_fault(PARI_CALL_SOCKET))
+        return -1;
+    do
+        fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+    if (fd < 0)
+        return -1;
+    pari_fd_track(fd);
+    return check_peer(fd) == 0 ? fd : give_up(fd);
+}
+
+int
+pari_socket_connect(const char *address)
+{
+    struct sockaddr_un name;
+    socklen_t size;
+    int fd, result;
+
+    if (!pari_address_is_valid(address))
+        return pari_fail(EINVAL);
+    size = kernel_address(address, &name);
+    fd = socket_new();
+    if (fd < 0)
+        return -1;
+    do
+        result = connect(fd, (struct sockaddr *)&name, size);
+    while (result != 0 && errno == EINTR);
+    if (result != 0 || check_peer(fd) != 0)
+        return give_up(fd);
+    return fd;
+}
+
+ssize_t
+pari_socket_send(int fd, const void *data, size_t size)
+{
+    ssize_t n;
+
+    if (pari_fault(PARI_CALL_SOCKET))
+        return -1;
+    do
+        n = send(fd, data, size, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == ECONNRESET)
+        errno = EPIPE;
+    return n;
+}
+
+ssize_t
+pari_socket_recv(int fd, void *data, size_t size)
+{
+    ssize_t n;
+
+    if (pari_fault(PARI_CALL_SOCKET))
+        return -1;
+    do
+        n = recv(fd, data, size, 0);
+    while (n < 0 && errno == EINTR);
+    return n < 0 && errno == ECONNRESET ? 0 : n;
+}
+
+void
+pari_fd_raise_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* the old limit is good enough */
+    }
+}
+
+/* ---- readiness */
+
+int
+pari_epoll_new(void)
+{
+    int fd = pari_fault(PARI_CALL_EPOLL) ? -1 : epoll_create1(EPOLL_CLOEXEC);
+
+    if (fd >= 0)
+        pari_fd_track(fd);
+    return fd;
+}
+
+static int
+control(int epoll, int operation, int fd, int what, void *owner)
+{
+    struct epoll_event event = {.events = 0, .data.ptr = owner};
+
+    if (pari_fault(PARI_CALL_EPOLL))
+        return -1;
+    if (what & PARI_READABLE)
+        event.events |= EPOLLIN;
+    if (what & PARI_WRITABLE)
+        event.events |= EPOLLOUT;
+    return epoll_ctl(epoll, operation, fd, &event);
+}
+
+int
+pari_epoll_add(int epoll, int fd, int what, void *owner)
+{
+    return control(epoll, EPOLL_CTL_ADD, fd, what, owner);
+}
+
+int
+pari_epoll_change(int epoll, int fd, int what, void *owner)
+{
+    return control(epoll, EPOLL_CTL_MOD, fd, what, owner);
+}
+
+static int
+milliseconds_until(int64_t until)
+{
+    int64_t ns = until - pari_now_ns(), ms = ns > 0 ? (ns + 999999) / 1000000 : 0;
+
+    return ms < INT_MAX ? (int)ms : INT_MAX;
+}
+
+int
+pari_epoll_wait(int epoll, struct pari_ready *ready, int max, int64_t until)
+{
+    struct epoll_event event[MAX_READY];
+    int n;
+
+    if (pari_fault(PARI_CALL_EPOLL))
+        return -1;
+    n = epoll_wait(epoll, event, max < MAX_READY ? max : MAX_READY, milliseconds_until(until));
+    if (n < 0)
+        return errno == EINTR ? 0 : -1;
+    for (int i = 0; i < n; i++) {
+        uint32_t events = event[i].events;
+
+        ready[i].owner = event[i].data.ptr;
+        ready[i].what = (events & EPOLLIN ? PARI_READABLE : 0) | (events & EPOLLOUT ? PARI_WRITABLE : 0);
+        if (events & (EPOLLHUP | EPOLLERR))
+            ready[i].what = PARI_READABLE | PARI_WRITABLE;
+    }
+    return n;
+}
