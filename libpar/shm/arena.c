@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * arena.c: one range of addresses over one anonymous file, mapped at the same place in the whole family.
+ *
+ * The range is reserved once, at first use, and inherited by fork; memory is committed as the heap grows. It lies far from where
+ * ASLR puts anything, so that a program started anew can map the arena at the same place.
+ */
+#include "arena.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MAGIC UINT64_C(0x3172617072617061)
+#define GIB (UINT64_C(1) << 30)
+
+static const uint64_t sizes[] = {64 * GIB, 32 * GIB, 16 * GIB, 4 * GIB, 1 * GIB};
+
+struct pari_arena *pari_arena;
+int pari_arena_fd = -1;
+
+/* PAR_ARENA_LIMIT in the environment: bytes, or with K, M, G behind the number; 0 if unset or unreadable. */
+static uint64_t
+limit_from_environment(void)
+{
+    const char *text = getenv("PAR_ARENA_LIMIT");
+    char *end;
+    uint64_t value;
+
+    if (text == NULL || text[0] < '0' || text[0] > '9')
+        return 0;
+    value = strtoull(text, &end, 10);
+    switch (*end) {
+    case 'K': return value << 10;
+    case 'M': return value << 20;
+    case 'G': return value << 30;
+    default: return value;
+    }
+}
+
+static uint64_t
+heap_offset(uint64_t size)
+{
+    uint64_t pages_size = (size >> PARI_PAGE_SHIFT) * sizeof(struct pari_page);
+
+    return (PARI_PAGES_OFFSET + pages_size + PARI_PAGE_SIZE - 1) & ~(uint64_t)(PARI_PAGE_SIZE - 1);
+}
+
+static int
+lay_out(uint64_t size)
+{
+    struct pari_arena *a = pari_arena;
+    uint64_t limit = limit_from_environment();
+
+    a->size = size;
+    a->heap_offset = heap_offset(size);
+    a->heap.max_pages = (size - a->heap_offset) >> PARI_PAGE_SHIFT;
+    if (limit == 0)
+        limit = pari_memory_limit() / 2;
+    a->heap.limit_pages = limit >> PARI_PAGE_SHIFT;
+    if (a->heap.limit_pages > a->heap.max_pages)
+        a->heap.limit_pages = a->heap.max_pages;
+    if (pari_mutex_init(&a->registry) != 0 || pari_heap_make() != 0)
+        return -1;
+    a->magic = MAGIC;
+    return 0;
+}
+
+int
+pari_arena_make(void)
+{
+    void *p = NULL;
+    uint64_t size = 0;
+    int fd = pari_memfd();
+
+    if (fd < 0)
+        return -1;
+    for (size_t i = 0; p == NULL && i < sizeof sizes / sizeof *sizes; i++) {
+        size = sizes[i];
+        p = pari_map_far(fd, size);
+    }
+    if (p == NULL || pari_extend(fd, heap_offset(size)) != 0)
+        goto fail;
+    pari_arena = p;
+    pari_arena_fd = fd;
+    if (lay_out(size) == 0)
+        return 0;
+    pari_arena = NULL;
+    pari_arena_fd = -1;
+fail:
+    if (p != NULL)
+        pari_unmap(p, size);
+    pari_fd_close(fd); /* no lock has been taken through it yet */
+    return -1;
+}
+
+bool
+pari_in_arena(const void *p)
+{
+    uintptr_t base = (uintptr_t)pari_arena, at = (uintptr_t)p;
+
+    return base != 0 && at >= base && at - base < pari_arena->size;
+}
+
+size_t
+pari_arena_committed(void)
+{
+    return pari_arena ? (size_t)atomic_load(&pari_arena->heap.n_pages) << PARI_PAGE_SHIFT : 0;
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * registry.c: who belongs to the family, and who is dead.
+ *
+ * Shared state: the slots. A slot's tag (generation, state) changes only under the registry's lock, except STARTING -> LIVE, which
+ * the process itself does; everyone reads it, since a member id carries the generation it was made with. The alive word is a
+ * robust mutex that a thread of the process holds for life: the kernel marks it when that thread ends. A record lock on byte
+ * `slot` of the arena's file belongs to the process itself. Dead = the word is marked and the record lock is gone.
+ * Lock order: registry, then heap.
+ * If a process dies here: each transition is one store, so the lock needs no repair. A slot that died STARTING is judged by its
+ * parent; if that is dead too and the byte is free, anyone may release it. A release that was cut off is begun again.
+ */
+#include "arena.h"
+
+#include <unistd.h>
+
+enum slot_state { SLOT_FREE = 0, SLOT_STARTING, SLOT_LIVE };
+
+#define NO_EXIT_CODE INT32_MIN
+
+_Atomic pari_member pari_me;
+static pid_t my_pid; /* written before pari_me */
+
+static enum slot_state
+state_of(uint64_t tag)
+{
+    return (enum slot_state)(tag & 0xff);
+}
+
+static pari_member
+member_of(unsigned index, uint64_t tag)
+{
+    return (tag >> 8) << PARI_SLOT_BITS | index;
+}
+
+/* The member's slot, or NULL if the slot has moved on to another generation or the id is no id. */
+static struct pari_slot *
+slot_of(pari_member member, uint64_t *tag)
+{
+    unsigned index = pari_slot_of(member);
+    struct pari_slot *slot;
+
+    if (pari_arena == NULL || member == 0 || index >= PARI_MAX_MEMBERS)
+        return NULL;
+    slot = pari_slot_at(index);
+    *tag = atomic_load_explicit(&slot->tag, memory_order_acquire); /* partner: set_state */
+    return *tag >> 8 == member >> PARI_SLOT_BITS && state_of(*tag) != SLOT_FREE ? slot : NULL;
+}
+
+static void
+set_state(struct pari_slot *slot, uint64_t generation, enum slot_state state)
+{
+    atomic_store_explicit(&slot->tag, generation << 8 | state, memory_order_release); /* partner: slot_of */
+}
+
+static int
+registry_lock(void)
+{
+    int held = pari_mutex_enter(&pari_arena->registry);
+
+    if (held == PARI_HELD_AFTER_DEATH)
+        pari_mutex_recovered(&pari_arena->registry);
+    return held < 0 ? -1 : 0;
+}
+
+static void
+registry_unlock(void)
+{
+    (void)pari_mutex_unlock(&pari_arena->registry); /* held by this thread: cannot fail */
+}
+
+/* ---- life and death */
+
+static bool
+record_is_held(const struct pari_slot *slot, unsigned index)
+{
+    int held = pari_record_is_held(pari_arena_fd, index);
+
+    return held >= 0 ? held == 1 : pari_pid_exists(atomic_load(&slot->pid));
+}
+
+static bool
+starting_is_dead(const struct pari_slot *slot, unsigned index)
+{
+    return pari_member_is_dead(atomic_load(&slot->parent)) && !record_is_held(slot, index);
+}
+
+bool
+pari_member_is_dead(pari_member member)
+{
+    unsigned index = pari_slot_of(member);
+    uint64_t tag;
+    struct pari_slot *slot;
+
+    if (member == pari_me && member != 0)
+        return false;
+    slot = slot_of(member, &tag);
+    if (slot == NULL)
+        return true;
+    if (state_of(tag) == SLOT_STARTING)
+        return starting_is_dead(slot, index);
+    if (pari_likely(pari_mutex_is_locked(&slot->alive)))
+        return atomic_load_explicit(&slot->is_gone, memory_order_relaxed) != 0;
+    return !record_is_held(slot, index);
+}
+
+const _Atomic uint32_t *
+pari_member_alive_word(pari_member member)
+{
+    return pari_mutex_word(&pari_slot_at(pari_slot_of(member) % PARI_MAX_MEMBERS)->alive);
+}
+
+void
+pari_member_doubt(pari_member member)
+{
+    unsigned index = pari_slot_of(member);
+    uint64_t tag;
+    struct pari_slot *slot = slot_of(member, &tag);
+
+    if (slot == NULL || member == pari_me || state_of(tag) != SLOT_LIVE || pari_pid_exists(atomic_load(&slot->pid)))
+        return;
+    if (pari_record_is_held(pari_arena_fd, index) == 0 && atomic_load(&slot->tag) == tag)
+        atomic_store(&slot->is_gone, 1);
+}
+
+pid_t
+pari_member_pid(pari_member member)
+{
+    uint64_t tag;
+    struct pari_slot *slot = slot_of(member, &tag);
+
+    return slot ? atomic_load(&slot->pid) : 0;
+}
+
+pari_member
+pari_member_parent(pari_member member)
+{
+    uint64_t tag;
+    struct pari_slot *slot = slot_of(member, &tag);
+
+    return slot ? atomic_load(&slot->parent) : 0;
+}
+
+void
+pari_member_set_exit(int code)
+{
+    uint64_t tag;
+    struct pari_slot *slot = slot_of(pari_me, &tag);
+
+    if (slot != NULL)
+        atomic_store(&slot->exit_code, code);
+}
+
+int
+pari_member_exit(pari_member member, int *code)
+{
+    uint64_t tag;
+    struct pari_slot *slot = slot_of(member, &tag);
+    int value = slot ? atomic_load(&slot->exit_code) : NO_EXIT_CODE;
+
+    if (value == NO_EXIT_CODE)
+        return -1;
+    *code = value;
+    return 0;
+}
+
+/* ---- reservation and release */
+
+/* Under the registry's lock, the member being dead. Sweeping twice is harmless, so a death in between is. */
+static void
+release_slot(struct pari_slot *slot, unsigned index, uint64_t tag)
+{
+    pari_heap_sweep(member_of(index, tag));
+    set_state(slot, tag >> 8, SLOT_FREE);
+}
+
+void
+pari_member_release(pari_member member)
+{
+    uint64_t tag;
+    struct pari_slot *slot;
+    int saved = errno;
+
+    if (slot_of(member, &tag) != NULL && registry_lock() == 0) {
+        if ((slot = slot_of(member, &tag)) != NULL)
+            release_slot(slot, pari_slot_of(member), tag);
+        registry_unlock();
+    }
+    errno = saved;
+}
+
+/* The dead that nobody will reap: their parent is dead, or they had none. */
+static bool
+is_abandoned(const struct pari_slot *slot, unsigned index, uint64_t tag)
+{
+    pari_member parent = atomic_load(&slot->parent);
+
+    return state_of(tag) != SLOT_FREE && pari_member_is_dead(parent) && pari_member_is_dead(member_of(index, tag));
+}
+
+static int
+sweep_locked(void)
+{
+    int n = 0;
+
+    for (unsigned i = 0; i < PARI_MAX_MEMBERS; i++) {
+        struct pari_slot *slot = pari_slot_at(i);
+        uint64_t tag = atomic_load(&slot->tag);
+        if (is_abandoned(slot, i, tag)) {
+            release_slot(slot, i, tag);
+            n++;
+        }
+    }
+    return n;
+}
+
+int
+pari_registry_sweep(void)
+{
+    int n;
+
+    if (registry_lock() != 0)
+        return 0;
+    n = sweep_locked();
+    registry_unlock();
+    return n;
+}
+
+static int
+find_free(void)
+{
+    uint32_t first = pari_arena->next_slot;
+
+    for (unsigned i = 0; i < PARI_MAX_MEMBERS; i++) {
+        unsigned index = (first + i) % PARI_MAX_MEMBERS;
+        struct pari_slot *slot = pari_slot_at(index);
+        uint64_t tag = atomic_load(&slot->tag);
+        if (is_abandoned(slot, index, tag))
+            release_slot(slot, index, tag);
+        if (state_of(atomic_load(&slot->tag)) == SLOT_FREE)
+            return (int)index;
+    }
+    return -1;
+}
+
+static int
+prepare_slot(struct pari_slot *slot, pari_member parent)
+{
+    if (!atomic_load(&slot->is_made)) {
+        if (pari_mutex_init(&slot->alive) != 0)
+            return -1;
+        atomic_store(&slot->is_made, 1);
+    }
+    atomic_store(&slot->parent, parent);
+    atomic_store(&slot->pid, 0);
+    atomic_store(&slot->exit_code, NO_EXIT_CODE);
+    atomic_store(&slot->is_gone, 0);
+    return 0;
+}
+
+/* Without a parent to judge it, the record lock must speak for the newcomer from the first moment. */
+static int
+claim_slot(unsigned index, pari_member parent)
+{
+    if (prepare_slot(pari_slot_at(index), parent) != 0)
+        return -1;
+    return parent == 0 ? pari_record_lock(pari_arena_fd, index) : 0;
+}
+
+static pari_member
+reserve(pari_member parent)
+{
+    pari_member member = 0;
+    int index;
+
+    if (registry_lock() != 0)
+        return 0;
+    index = find_free();
+    if (index < 0)
+        errno = EAGAIN;
+    else if (claim_slot((unsigned)index, parent) == 0) {
+        struct pari_slot *slot = pari_slot_at((unsigned)index);
+        uint64_t generation = (atomic_load(&slot->tag) >> 8) + 1;
+        set_state(slot, generation, SLOT_STARTING);
+        pari_arena->next_slot = ((unsigned)index + 1) % PARI_MAX_MEMBERS;
+        member = generation << PARI_SLOT_BITS | (unsigned)index;
+    }
+    registry_unlock();
+    return member;
+}
+
+pari_member
+pari_member_reserve(void)
+{
+    pari_member me = pari_self();
+
+    return me ? reserve(me) : 0;
+}
+
+/* Hold the alive word for life. The last holder is dead or exec'ed, so it is free or marked. */
+static int
+take_alive_word(struct pari_slot *slot)
+{
+    int held = pari_mutex_lock(&slot->alive, PAR_NOWAIT);
+
+    if (held < 0)
+        return -1;
+    if (held == PARI_HELD_AFTER_DEATH)
+        pari_mutex_recovered(&slot->alive);
+    pari_mutex_announce(&slot->alive);
+    return 0;
+}
+
+int
+pari_member_born(pari_member member)
+{
+    uint64_t tag;
+    struct pari_slot *slot = slot_of(member, &tag);
+
+    if (slot == NULL)
+        return pari_fail(EINVAL);
+    if (pari_record_lock(pari_arena_fd, pari_slot_of(member)) != 0 || take_alive_word(slot) != 0)
+        return -1;
+    my_pid = getpid();
+    atomic_store(&slot->pid, my_pid);
+    set_state(slot, tag >> 8, SLOT_LIVE);
+    atomic_store_explicit(&pari_me, member, memory_order_release); /* partner: pari_self */
+    return 0;
+}
+
+void
+pari_member_refresh(void)
+{
+    uint64_t tag;
+    struct pari_slot *slot = slot_of(pari_me, &tag);
+
+    if (slot != NULL && pari_unlikely(!pari_mutex_is_locked(&slot->alive)))
+        (void)take_alive_word(slot); /* another thread may be quicker; the record lock speaks for us meanwhile */
+}
+
+pid_t
+pari_self_pid(void)
+{
+    return atomic_load_explicit(&pari_me, memory_order_acquire) ? my_pid : getpid(); /* partner: the store at birth */
+}
+
+/* ---- joining */
+
+static void
+forget_me(void)
+{
+    atomic_store(&pari_me, 0);
+}
+
+static int
+join_locked(void)
+{
+    pari_member member;
+
+    if (pari_me != 0) /* another thread was quicker */
+        return 0;
+    if (pari_arena == NULL && pari_arena_make() != 0)
+        return -1;
+    member = reserve(0);
+    if (member == 0)
+        return -1;
+    if (pari_member_born(member) != 0) {
+        pari_member_release(member);
+        return -1;
+    }
+    return 0;
+}
+
+pari_member
+pari_join(void)
+{
+    int result;
+
+    pari_at_fork(forget_me);
+    pari_private_lock();
+    result = join_locked();
+    pari_private_unlock();
+    return result == 0 ? pari_me : 0;
+}

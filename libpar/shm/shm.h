@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * shm.h: the arena at one address, its allocator, the registry of processes, and the one way to sleep (floor 1).
+ *
+ * Life of a process in the family: the first libpar call joins it (pari_self); a child of par_process_start is born into the
+ * slot its parent reserved (pari_member_reserve, pari_member_born); the child of a plain fork() joins at its first call as a guest.
+ */
+#ifndef PARI_SHM_H
+#define PARI_SHM_H
+
+#include "../os/os.h"
+
+/* ---- members: the processes of the family (registry.c) */
+
+/* A process for ever: slot index and the slot's generation; 0 is nobody. Fits an atomic word, so it can be stored in shared
+ * objects as an owner and asked about after its death. */
+typedef uint64_t pari_member;
+
+#define PARI_MAX_MEMBERS 4096
+#define PARI_SLOT_BITS 16
+
+static inline unsigned
+pari_slot_of(pari_member member)
+{
+    return (unsigned)(member & ((1u << PARI_SLOT_BITS) - 1));
+}
+
+/* This process, joining the family if need be; 0 with errno (ENOMEM, ENOSPC, EAGAIN: the registry is full, ...). Every public
+ * call that touches shared memory begins with it. Costs one load once the process is a member. */
+extern _Atomic pari_member pari_me; /* 0: not a member (yet, or not since the last fork) */
+pari_member pari_join(void);
+static inline pari_member
+pari_self(void)
+{
+    pari_member me = atomic_load_explicit(&pari_me, memory_order_acquire); /* partner: the store at birth */
+    return pari_likely(me != 0) ? me : pari_join();
+}
+pid_t pari_self_pid(void); /* getpid without the system call */
+
+/* Birth. Parent before fork: reserve; child after fork: born (closes nothing, allocates nothing); parent when fork failed, or once
+ * the child is reaped and its exit code read: release. */
+pari_member pari_member_reserve(void);      /* 0 with errno: EAGAIN, ENOSPC */
+int pari_member_born(pari_member member);   /* in the child: makes it pari_self() */
+void pari_member_release(pari_member member); /* sweeps what the dead left, then the slot may be used again */
+
+/* Is it dead? Exact for one that has died by any signal, exited or exec'ed; false for the STARTING child of a live parent;
+ * true for 0. A load when it lives. */
+bool pari_member_is_dead(pari_member member);
+pid_t pari_member_pid(pari_member member);   /* 0 if not known any more */
+pari_member pari_member_parent(pari_member member); /* 0: none */
+void pari_member_set_exit(int code);         /* this process, right before it ends: a second source for its parent */
+int pari_member_exit(pari_member member, int *code); /* 0, or -1: it left no code */
+const _Atomic uint32_t *pari_member_alive_word(pari_member member); /* to sleep on */
+
+/* ---- sleeping (nap.c) */
+
+/* A series of bounded naps: zero-initialise one per wait, and call pari_nap in a loop around the predicate. */
+struct pari_nap {
+    int64_t slice; /* the last one's length */
+    bool has_spun;
+};
+
+/* Sleep while *word == expected, at most until the deadline and never longer than a slice (10 ms doubling to 500 ms). A first nap
+ * spins for up to 2 us before. Wakes early when one of the peers dies. 0: look at the predicate and the peers again.
+ * -1: ETIMEDOUT, EINTR (par_interrupt). Peers that are 0 are passed over; at most PARI_MAX_WORDS - 1 are watched, the rest are
+ * found by the slices. */
+int pari_nap(struct pari_nap *nap, const _Atomic uint32_t *word, uint32_t expected, const pari_member *peers, unsigned n_peers,
+             par_time deadline);
+
+/* An event count: how sleepers and wakers of a shared object meet without losing a wake-up.
+ *   sleeper: do { key = prepare(); if (predicate) break; wait(key) } ...        waker: make the predicate true; notify();
+ * Bit 0: somebody may sleep; the other bits count notifications. All zero is ready. If a process dies between its commit and its
+ * notify, or after having been woken and before it ran, the others' slices find the predicate. */
+struct pari_eventcount {
+    _Atomic uint32_t word;
+};
+
+uint32_t pari_eventcount_prepare(struct pari_eventcount *ec);
+
+/* Until notified, a peer died or a slice ended: 0 = look again; -1 as pari_nap. */
+int pari_eventcount_wait(struct pari_eventcount *ec, uint32_t key, struct pari_nap *nap, const pari_member *peers,
+                         unsigned n_peers, par_time deadline);
+void pari_eventcount_notify(struct pari_eventcount *ec, int n); /* a fence and a load when nobody sleeps; signal-safe */
+
+/* ---- the arena (arena.c) */
+
+bool pari_in_arena(const void *p);
+size_t pari_arena_committed(void); /* bytes the arena has grown to */
+
+/* ---- the heap (heap.c): blocks of the arena, zeroed, 64-byte aligned, usable in every member */
+
+/* `owner` 0: the family's, never swept. A member: the library's own block, swept after that member's death.
+ * NULL: ENOSPC (the arena is full), EOVERFLOW. The call joins the family if need be. */
+void *pari_heap_alloc(size_t n, size_t size, pari_member owner);
+int pari_heap_free(void *block);                       /* -1 EINVAL: not a live block. Returns the cells of locks inside it */
+bool pari_heap_is_block(const void *block);            /* the start of a live block? */
+size_t pari_heap_length(const void *block);            /* n of its allocation; 0 if it is no block */
+void pari_heap_own(void *block, pari_member owner);    /* one store */
+/* Until *fate is `keep`, the block belongs to its owner; from then on to the family. `fate` must outlive the owner's sweep. */
+void pari_heap_fate(void *block, const _Atomic uint8_t *fate, uint8_t keep);
+void pari_heap_sweep(pari_member dead);                /* free what a dead member owned */
+size_t pari_heap_in_use(void);                         /* bytes in live blocks: for leak tests */
+void *pari_heap_lock_words(const void *block);         /* 16 zeroed bytes in the block's header, for par_lock_of; NULL if no block */
+
+/* ---- cells (heap.c): type-stable memory behind the small public locks. A cell begins with a robust mutex, initialised once and
+ * never given other content as long as the arena lives (the kernel may still write to a mutex after its unlock). */
+
+struct pari_cell {
+    struct pari_mutex mutex;
+    _Atomic uintptr_t home;      /* address of the public object it serves; 0 = none any more */
+    uint32_t next;               /* the heap's list of cells that live in one page */
+    uint32_t kind;               /* enum pari_cell_kind */
+    _Atomic uintptr_t attachment; /* a block that lives and dies with the cell, or 0 */
+    _Alignas(8) unsigned char state[256 - sizeof(struct pari_mutex) - 24]; /* the object's own fields, zeroed */
+};
+
+enum pari_cell_kind { PARI_CELL_LOCK = 1, PARI_CELL_RLOCK, PARI_CELL_SEMAPHORE, PARI_CELL_CONDITION, PARI_CELL_BARRIER, PARI_CELL_QUEUE };
+
+/* The cell of the object at `home`, whose first 8 bytes are `*link`: made and published by one CAS if the link is 0.
+ * NULL: EINVAL (not inside the arena, or `*link` is garbage, a copy of another object, or of another kind), ENOSPC. */
+struct pari_cell *pari_cell_of(_Atomic uint64_t *link, enum pari_cell_kind kind);
+struct pari_cell *pari_cell_look(const _Atomic uint64_t *link, enum pari_cell_kind kind); /* never makes one: NULL ENOENT */
+
+/* For objects with options: a cell that is not published yet, with a zeroed attachment of so many bytes; then publish it.
+ * -1 EBUSY: the link has a cell already; the new one is dropped. */
+struct pari_cell *pari_cell_make(_Atomic uint64_t *link, enum pari_cell_kind kind, size_t attachment);
+int pari_cell_publish(struct pari_cell *cell);
+
+/* ---- handles: blocks that start with who made them */
+
+enum pari_kind {
+    PARI_PROCESS = 1,
+    PARI_THREAD,
+    PARI_CONN,
+    PARI_QUEUE,
+    PARI_POOL,
+    PARI_MANAGER,
+    PARI_LIST_PROXY,
+    PARI_DICT_PROXY
+};
+
+struct pari_handle {
+    uint32_t magic;
+    uint32_t kind;
+    pari_member creator;
+};
+
+/* A zeroed block of `size` bytes that starts with a valid pari_handle made by this process; the family's until freed. */
+void *pari_handle_new(enum pari_kind kind, size_t size);
+void pari_handle_free(void *handle); /* keeps errno; the handle is EINVAL from then on */
+
+/* 0 = a live handle of that kind; -1 EINVAL (NULL, freed, another kind, not in the arena). Joins the family if need be. */
+int pari_handle_check(const void *handle, enum pari_kind kind);
+int pari_handle_check_mine(const void *handle, enum pari_kind kind); /* and made by this process, else EPERM */
+
+#endif
