@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * worker.c: the one loop that every worker runs, whatever its backend.
+ *
+ * Shared state: the worker's record, which only it writes, and the job it is in. It enters a pass by storing its number in
+ * record->in and then looking again whether that pass is still open: the mapper closes the pass first and then waits until nobody
+ * is in it, so one of the two sees the other (both sides seq_cst), and a job is never freed under a worker.
+ * Lock order: none are taken.
+ * If a process dies here: record->in and record->claim stay as they were. A claim whose item has no outcome is the one item that
+ * the death costs; items of the chunk behind it still have none either and are handed out again. What the task had allocated is
+ * swept with the process, unless the item's status says that it is good.
+ */
+#include "worker.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Thread_local struct pari_seat *pari_seat;
+
+void
+pari_pool_sleep(struct pari_eventcount *ec, uint32_t key, struct pari_nap *nap, const pari_member *peers, unsigned n_peers,
+                par_time deadline)
+{
+    struct pari_word word = { &ec->word, key };
+
+    if (pari_eventcount_wait(ec, key, nap, peers, n_peers, deadline) == 0 || errno != EINTR)
+        return;
+    if (pari_futex_wait(&word, 1, pari_slice_end(deadline, 10000000)) == 0) /* interrupted, but it must go on: at no CPU */
+        (void)pari_eventcount_prepare(ec); /* others may still sleep behind the bit that the waker cleared */
+}
+
+/* ---- one item */
+
+static const void *
+input_of(const struct pari_job *job, uint64_t item)
+{
+    if (pari_unlikely(job->in_size == PAR_STRINGS))
+        return ((const char *const *)(const void *)job->in)[item];
+    return job->in ? job->in + item * job->in_size : NULL;
+}
+
+void
+pari_seat_free_blocks(struct pari_seat *seat)
+{
+    while (seat->n_blocks > 0)
+        (void)pari_heap_free(seat->block[--seat->n_blocks]); /* EINVAL: the task has freed it itself */
+}
+
+static void
+give_blocks(struct pari_seat *seat)
+{
+    while (seat->n_blocks > 0) {
+        void *block = seat->block[--seat->n_blocks];
+        if (pari_heap_is_block(block))
+            pari_heap_own(block, 0);
+    }
+}
+
+static void
+report_failure(struct pari_seat *seat, uint64_t item, int code)
+{
+    struct pari_job *job = seat->job;
+    struct pari_failure *failure;
+    uint64_t slot;
+
+    if (atomic_load_explicit(&job->n_failures, memory_order_relaxed) >= job->max_failures) /* a shortcut past the shared add */
+        return;
+    slot = atomic_fetch_add(&job->n_failures, 1);
+    if (slot >= job->max_failures)
+        return;
+    failure = &job->failure[slot];
+    failure->index = item;
+    failure->code = code;
+    if (seat->text_claim == atomic_load_explicit(&seat->record->claim, memory_order_relaxed)) /* our own store */
+        memcpy(failure->text, seat->text, sizeof failure->text);
+    atomic_store_explicit(&failure->is_valid, 1, memory_order_release); /* partner: the mapper's list of failures */
+}
+
+/* The rarer outcomes: a failure, or a result that consists of blocks of its own. */
+static void
+settle(struct pari_seat *seat, uint64_t item, int code)
+{
+    struct pari_worker *record = seat->record;
+    _Atomic uint8_t *status = &seat->job->status[item];
+
+    if (code == 0) {
+        atomic_store_explicit(status, PARI_FINAL(PAR_OK), memory_order_release); /* the blocks are the caller's by this store */
+        give_blocks(seat);
+        return;
+    }
+    pari_seat_free_blocks(seat);
+    report_failure(seat, item, code);
+    atomic_store_explicit(&record->failed, atomic_load_explicit(&record->failed, memory_order_relaxed) + 1,
+                          memory_order_relaxed); /* read for progress only */
+    atomic_store_explicit(status, PARI_FINAL(PAR_FAILED), memory_order_release);
+}
+
+static inline void
+run_item(struct pari_seat *seat, struct pari_job *job, uint64_t item)
+{
+    struct pari_worker *record = seat->record;
+    char *out = job->out ? job->out + item * job->out_size : NULL;
+    int code;
+
+    atomic_store_explicit(&record->claim, job->tag | item, memory_order_relaxed); /* read only after our death */
+    atomic_signal_fence(memory_order_seq_cst); /* the claim comes before anything the task does */
+    code = job->fn(input_of(job, item), out, seat->ctx);
+    if (pari_likely(code == 0 && seat->n_blocks == 0))
+        atomic_store_explicit(&job->status[item], PARI_FINAL(PAR_OK), memory_order_release); /* partner: the mapper's tally */
+    else
+        settle(seat, item, code);
+    atomic_signal_fence(memory_order_seq_cst); /* the outcome comes before the next claim */
+    atomic_store_explicit(&record->done, atomic_load_explicit(&record->done, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+void
+pari_worker_run_items(struct pari_seat *seat, uint64_t first, uint64_t end)
+{
+    struct pari_job *job = seat->job;
+
+    for (uint64_t item = first; item < end; item++) {
+        if (pari_unlikely(atomic_load_explicit(&job->stop, memory_order_relaxed) != 0)) /* an item sooner or later */
+            return;
+        if (pari_likely(atomic_load_explicit(&job->status[item], memory_order_relaxed) == 0)) /* settled before this pass */
+            run_item(seat, job, item);
+    }
+}
+
+/* ---- the loop */
+
+static bool
+somebody_is_in(const par_pool *pool, uint64_t pass)
+{
+    for (unsigned i = 0; i < pool->n_workers; i++)
+        if (atomic_load(&pool->worker[i].in) == pass)
+            return true;
+    return false;
+}
+
+/* The last one out tells the mapper: of two that leave at once, the later store sees both out. */
+static void
+leave(struct pari_seat *seat, uint64_t pass)
+{
+    atomic_store_explicit(&seat->record->claim, 0, memory_order_relaxed); /* before `in`, by program order and its release */
+    atomic_store(&seat->record->in, 0);
+    if (!somebody_is_in(seat->pool, pass))
+        pari_eventcount_notify(&seat->pool->news, INT_MAX);
+}
+
+static bool
+enter(struct pari_seat *seat, uint64_t pass)
+{
+    atomic_store(&seat->record->in, pass);
+    if (atomic_load(&seat->pool->pass) == pass)
+        return true;
+    leave(seat, pass);
+    return false;
+}
+
+static bool
+is_over(const par_pool *pool)
+{
+    uint32_t state = atomic_load(&pool->state);
+
+    return state == PARI_POOL_TERMINATED || (state == PARI_POOL_CLOSED && atomic_load(&pool->is_busy) == 0);
+}
+
+/* Sleep until a pass other than *pass opens, and enter it. False: the pool is over. */
+static bool
+wait_for_pass(struct pari_seat *seat, uint64_t *pass)
+{
+    par_pool *pool = seat->pool;
+    pari_member creator = pool->handle.creator;
+    struct pari_nap nap = { 0 };
+
+    for (;;) {
+        uint32_t key = pari_eventcount_prepare(&pool->work);
+        uint64_t open = atomic_load(&pool->pass);
+        if (is_over(pool) || (seat->is_process && pari_member_is_dead(creator)))
+            return false;
+        if (open != 0 && open != *pass && enter(seat, open)) {
+            *pass = open;
+            return true;
+        }
+        if (open == 0 || open == *pass)
+            pari_pool_sleep(&pool->work, key, &nap, &creator, seat->is_process ? 1 : 0, PAR_FOREVER);
+    }
+}
+
+static void
+work_on(struct pari_seat *seat)
+{
+    struct pari_job *job = atomic_load(&seat->pool->job);
+    uint64_t first, end;
+
+    seat->job = job;
+    seat->text_claim = 0;
+    seat->ctx = job->ctx ? job->ctx + seat->index * job->ctx_stride : NULL;
+    while (atomic_load_explicit(&job->stop, memory_order_relaxed) == 0 && pari_job_take(job, &first, &end))
+        pari_worker_run_items(seat, first, end);
+    seat->job = NULL;
+    seat->ctx = NULL;
+    if (seat->is_process)
+        (void)fflush(stdout); /* what the job printed comes out before its map returns; a broken stdout is the task's affair */
+}
+
+int
+pari_worker_run(struct pari_seat *seat, int (*initializer)(void *arg, void **state), void *initarg)
+{
+    uint64_t pass = 0;
+    int refusal;
+
+    pari_seat = seat;
+    if (initializer != NULL && (refusal = initializer(initarg, &seat->state)) != 0) {
+        atomic_store(&seat->record->refusal, refusal);
+        return refusal;
+    }
+    atomic_store(&seat->record->phase, PARI_WORKER_READY);
+    while (wait_for_pass(seat, &pass)) {
+        work_on(seat);
+        leave(seat, pass);
+    }
+    return 0;
+}

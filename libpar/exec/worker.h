@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * worker.h: what a pool shares with its workers, and the one loop that all workers run.
+ */
+#ifndef PARI_WORKER_H
+#define PARI_WORKER_H
+
+#include "job.h"
+
+#include <sys/types.h>
+
+enum { PARI_POOL_OPEN, PARI_POOL_CLOSED, PARI_POOL_TERMINATED };
+
+enum {
+    PARI_WORKER_NONE,
+    PARI_WORKER_STARTING, /* set by the creator; the initializer runs */
+    PARI_WORKER_READY,
+    PARI_WORKER_ENDED /* a thread: nothing of it touches the pool any more */
+};
+
+/* One worker's record. Only the worker writes it, on cache lines of its own; the creator does while there is no worker in it. */
+struct pari_worker {
+    _Atomic uint64_t claim;  /* the item it runs: pass tag and index; 0 between passes. One store names what its death costs */
+    _Atomic uint64_t in;     /* the pass it is in; 0: it touches no job */
+    _Atomic uint64_t done;   /* items finished in this job, failed ones included */
+    _Atomic uint64_t failed;
+    _Atomic uint64_t member; /* a process worker; 0: none, or a thread. Written by the creator */
+    _Atomic uint32_t phase;
+    _Atomic int32_t refusal; /* what the initializer returned */
+    char pad[128 - 48];
+};
+
+static_assert(sizeof(struct pari_worker) == 128, "workers do not share cache lines");
+
+struct par_pool {
+    struct pari_handle handle;
+    uint32_t n_workers;
+    uint32_t backend;
+    _Atomic uint32_t state;         /* PARI_POOL_OPEN ...; only ever rises */
+    _Atomic uint32_t is_busy;       /* a map runs: nobody leaves a closed pool meanwhile */
+    _Atomic int64_t terminated_at;  /* ns; 0: not */
+    _Atomic uint64_t pass;          /* the pass that is open to workers; 0: none */
+    struct pari_job *_Atomic job;   /* its job: set before `pass`, valid for those who are in it */
+    struct pari_eventcount work;    /* workers sleep here */
+    struct pari_eventcount news;    /* the creator sleeps here */
+    _Alignas(PARI_CACHE_LINE) struct pari_worker worker[];
+};
+
+/* The thread that runs tasks, as they see it. Private to its process. */
+struct pari_seat {
+    par_pool *pool;
+    struct pari_worker *record;
+    struct pari_job *job; /* NULL outside tasks */
+    void *ctx;
+    void *state; /* the initializer's */
+    pid_t pid;   /* a child that a task forks inherits the seat, but it is not its own */
+    unsigned index;
+    bool is_process;
+    void **block; /* what the running task has allocated */
+    size_t n_blocks, room;
+    uint64_t text_claim; /* the claim that `text` belongs to */
+    char text[sizeof((par_status *)0)->text];
+};
+
+extern _Thread_local struct pari_seat *pari_seat; /* NULL outside workers */
+
+/* Run the initializer, then jobs until the pool is over or its creator is dead. Returns 0, or what the initializer returned. The
+ * caller runs the finalizer. */
+int pari_worker_run(struct pari_seat *seat, int (*initializer)(void *arg, void **state), void *initarg);
+
+/* Run items first .. end - 1 that have no outcome yet, until the job is stopped. */
+void pari_worker_run_items(struct pari_seat *seat, uint64_t first, uint64_t end);
+
+/* Free what the running task has allocated: it has failed. */
+void pari_seat_free_blocks(struct pari_seat *seat);
+
+/* As pari_eventcount_wait for those who cannot leave: the deadline's passing and par_interrupt only end the nap. */
+void pari_pool_sleep(struct pari_eventcount *ec, uint32_t key, struct pari_nap *nap, const pari_member *peers, unsigned n_peers,
+                     par_time deadline);
+
+#endif
