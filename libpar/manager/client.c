@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * client.c: one request and its answer, and what Python's exceptions mean as errno.
+ *
+ * If the server dies here, or the deadline passes, after the request has begun to go out: the link is closed, since the answer to
+ * this request may still come and would be taken for that of the next one. The next call opens a new link.
+ */
+#include "client.h"
+
+#include "../object/object.h"
+#include "message.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const struct {
+    const char *exception;
+    int error;
+} meanings[] = {
+    {"builtins.IndexError", ENOENT},     {"builtins.KeyError", ENOENT},          {"builtins.ValueError", ENOENT}, /* no such value */
+    {"builtins.TypeError", EINVAL},      {"builtins.RecursionError", ELOOP},     {"builtins.MemoryError", ENOMEM},
+    {"builtins.OverflowError", EOVERFLOW},
+};
+
+static int
+error_of(const char *exception)
+{
+    for (size_t i = 0; exception != NULL && i < sizeof meanings / sizeof meanings[0]; i++)
+        if (strcmp(meanings[i].exception, exception) == 0)
+            return meanings[i].error;
+    return EINVAL;
+}
+
+/* ---- the answer */
+
+/* Anything but a result: what it means. */
+static int
+refusal(const char *kind, const par_obj *payload)
+{
+    const char *name = par_obj_record_name(payload);
+
+    if (strcmp(kind, PARI_REPLY_ERROR) == 0 && name != NULL) {
+        pari_say("manager: %s: %s", name, par_obj_as_str(par_obj_item(payload, 0), ""));
+        return error_of(name);
+    }
+    pari_say("manager: %s", par_obj_as_str(payload, kind));
+    if (strcmp(kind, PARI_REPLY_UNSERIALIZABLE) == 0)
+        return EMSGSIZE;
+    return strcmp(kind, PARI_REPLY_TRACEBACK) == 0 ? EINVAL : EBADMSG;
+}
+
+/* The result alone, taken out of (kind, payload), which is taken over. */
+static par_obj *
+payload_of(par_obj *reply)
+{
+    const char *kind = par_obj_as_str(par_obj_item(reply, 0), NULL);
+    par_obj *result = NULL;
+    int error = EBADMSG;
+
+    if (par_obj_type(reply) == PAR_TUPLE && par_obj_len(reply) == 2 && kind != NULL) {
+        if (strcmp(kind, PARI_REPLY_RETURN) == 0)
+            result = par_obj_copy(par_obj_item(reply, 1)), error = ENOMEM;
+        else
+            error = refusal(kind, par_obj_item(reply, 1));
+    }
+    par_obj_free(reply);
+    return result != NULL ? result : pari_null(error);
+}
+
+static par_obj *
+read_reply(const unsigned char *message, size_t length)
+{
+    par_obj *reply = pari_unpickle(message, length);
+
+    if (reply == NULL)
+        return pari_null(errno == ENOMEM ? ENOMEM : EBADMSG);
+    return payload_of(reply);
+}
+
+/* Over an open link. NULL with the link closed: it failed half-way; NULL with the link open: this was the answer. */
+static par_obj *
+exchange(struct pari_link *link, const struct pari_server *server, const char *ident, const char *method, const par_obj *args,
+         par_time deadline)
+{
+    const unsigned char *message;
+    par_obj *result;
+    size_t length;
+
+    if (pari_message_request(&link->out, ident, method, args) != 0)
+        return NULL; /* nothing was sent */
+    if (pari_link_send(link, server, deadline) != 0 || (message = pari_link_receive(link, server, &length, deadline)) == NULL) {
+        pari_link_close(link);
+        return NULL;
+    }
+    result = read_reply(message, length);
+    pari_inbox_drop(&link->in);
+    return result;
+}
+
+/* ---- asking */
+
+/* A link that may call methods. */
+static int
+open_link(struct pari_link *link, const struct pari_server *server, par_time deadline)
+{
+    par_obj *name, *reply;
+
+    if (link->fd >= 0)
+        return 0;
+    name = par_tuple(par_str("libpar"));
+    if (name == NULL || pari_link_open(link, server, deadline) != 0) {
+        par_obj_free(name);
+        return -1;
+    }
+    reply = exchange(link, server, NULL, "accept_connection", name, deadline);
+    par_obj_free(name);
+    if (reply == NULL) {
+        pari_link_close(link);
+        return -1;
+    }
+    par_obj_free(reply);
+    return 0;
+}
+
+static par_obj *
+ask(const struct pari_server *server, const char *ident, const char *method, const par_obj *args, par_time deadline)
+{
+    struct pari_connection *connection;
+    par_obj *result = NULL;
+
+    if (pari_is_over(deadline))
+        return pari_null(ETIMEDOUT);
+    connection = pari_connection_hold(server->member, deadline);
+    if (connection == NULL)
+        return NULL;
+    if (open_link(&connection->link, server, deadline) == 0)
+        result = exchange(&connection->link, server, ident, method, args, deadline);
+    pari_connection_let_go(connection);
+    if (result == NULL && errno == EPIPE && pari_member_is_dead(server->member))
+        pari_connection_end(server->member);
+    return result;
+}
+
+static par_obj *
+control(const struct pari_server *server, const char *method, const par_obj *args, par_time deadline)
+{
+    struct pari_link link = {.fd = -1};
+    par_obj *result = NULL;
+
+    if (pari_is_over(deadline))
+        return pari_null(ETIMEDOUT);
+    if (pari_link_open(&link, server, deadline) == 0)
+        result = exchange(&link, server, NULL, method, args, deadline);
+    pari_link_close(&link);
+    return result;
+}
+
+par_obj *
+pari_client_ask(const struct pari_server *server, const char *ident, const char *method, par_obj *args, par_time deadline)
+{
+    int cancel = pari_cancel_off();
+    par_obj *result = args != NULL ? ask(server, ident, method, args, deadline) : NULL;
+
+    par_obj_free(args);
+    pari_cancel_restore(cancel);
+    return result;
+}
+
+par_obj *
+pari_client_control(const struct pari_server *server, const char *method, par_obj *args, par_time deadline)
+{
+    int cancel = pari_cancel_off();
+    par_obj *result = args != NULL ? control(server, method, args, deadline) : NULL;
+
+    par_obj_free(args);
+    pari_cancel_restore(cancel);
+    return result;
+}
+
+void
+pari_client_tell(const struct pari_server *server, const char *method, par_obj *args)
+{
+    int saved = errno, cancel = pari_cancel_off();
+    struct pari_link link = {.fd = -1};
+
+    if (args != NULL && pari_message_request(&link.out, NULL, method, args) == 0 &&
+        pari_link_open(&link, server, PAR_NOWAIT) == 0)
+        (void)pari_link_send(&link, server, PAR_NOWAIT); /* small: it goes whole or the server is gone */
+    pari_link_close(&link);
+    par_obj_free(args);
+    pari_cancel_restore(cancel);
+    errno = saved;
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * methods.c: the methods of the server's lists and dicts, with the names and the meaning that they have in Python.
+ *
+ * Each works on the object in place. One that takes an item out writes the answer first, so that an item that cannot be sent stays.
+ */
+#include "service.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INDEX_ERROR "builtins.IndexError"
+#define KEY_ERROR "builtins.KeyError"
+#define VALUE_ERROR "builtins.ValueError"
+
+/* ---- arguments and answers */
+
+static const par_obj *
+arg(const struct pari_method_call *call, size_t i)
+{
+    return par_obj_item(call->args, i);
+}
+
+/* An argument as the object's own. */
+static par_obj *
+arg_copy(const struct pari_method_call *call, size_t i)
+{
+    return par_obj_copy(arg(call, i));
+}
+
+static bool
+index_of(const par_obj *obj, ssize_t *index)
+{
+    int type = par_obj_type(obj);
+
+    *index = (ssize_t)par_obj_as_int(obj, 0);
+    return type == PAR_INT || type == PAR_BOOL;
+}
+
+static int
+answer(struct pari_method_call *call, const par_obj *value)
+{
+    return pari_message_reply(call->out, PARI_REPLY_RETURN, value);
+}
+
+static int
+answer_new(struct pari_method_call *call, par_obj *value)
+{
+    int answered = value != NULL ? answer(call, value) : -1;
+
+    par_obj_free(value);
+    return answered;
+}
+
+/* The answer of a method without result; `done` is what the operation said. */
+static int
+answer_done(struct pari_method_call *call, int done)
+{
+    return done == 0 ? answer_new(call, par_none()) : -1;
+}
+
+static int
+answer_count(struct pari_method_call *call, ssize_t count)
+{
+    return count >= 0 ? answer_new(call, par_int(count)) : -1;
+}
+
+/* ---- both */
+
+static int
+get_length(struct pari_method_call *call)
+{
+    return answer_count(call, (ssize_t)par_obj_len(call->object));
+}
+
+static int
+get_value(struct pari_method_call *call)
+{
+    return answer(call, call->object);
+}
+
+static int
+get_text(struct pari_method_call *call)
+{
+    char *text = par_obj_repr(call->object);
+    int answered = text != NULL ? answer_new(call, par_str(text)) : -1;
+
+    free(text);
+    return answered;
+}
+
+/* ---- list */
+
+static int
+list_append(struct pari_method_call *call)
+{
+    return answer_done(call, par_obj_append(call->object, arg_copy(call, 0)));
+}
+
+static int
+list_extend(struct pari_method_call *call)
+{
+    return answer_done(call, pari_obj_list_extend(call->object, arg_copy(call, 0)));
+}
+
+static int
+list_insert(struct pari_method_call *call)
+{
+    ssize_t i;
+
+    if (!index_of(arg(call, 0), &i))
+        return pari_fail(EINVAL);
+    return answer_done(call, pari_obj_list_insert(call->object, i, arg_copy(call, 1)));
+}
+
+static int
+list_pop(struct pari_method_call *call)
+{
+    const par_obj *item;
+    ssize_t i;
+
+    if (!index_of(arg(call, 0), &i))
+        return pari_fail(EINVAL);
+    item = pari_obj_list_get(call->object, i);
+    if (item == NULL || answer(call, item) != 0)
+        return -1;
+    return pari_obj_list_del(call->object, i);
+}
+
+static int
+list_remove(struct pari_method_call *call)
+{
+    return answer_done(call, pari_obj_list_remove(call->object, arg(call, 0)));
+}
+
+static int
+list_index(struct pari_method_call *call)
+{
+    return answer_count(call, pari_obj_list_index(call->object, arg(call, 0)));
+}
+
+static int
+list_count(struct pari_method_call *call)
+{
+    return answer_count(call, pari_obj_list_count(call->object, arg(call, 0)));
+}
+
+static int
+list_contains(struct pari_method_call *call)
+{
+    return answer_new(call, par_bool(pari_obj_list_count(call->object, arg(call, 0)) > 0));
+}
+
+static int
+list_sort(struct pari_method_call *call)
+{
+    return answer_done(call, pari_obj_list_sort(call->object));
+}
+
+static int
+list_reverse(struct pari_method_call *call)
+{
+    return answer_done(call, pari_obj_list_reverse(call->object));
+}
+
+static int
+list_clear(struct pari_method_call *call)
+{
+    return answer_done(call, pari_obj_list_clear(call->object));
+}
+
+/* One bound of a slice: a number, or None for `otherwise`. */
+static bool
+bound_of(const par_obj *obj, ssize_t otherwise, ssize_t *bound)
+{
+    *bound = otherwise;
+    return par_obj_type(obj) == PAR_NONE || index_of(obj, bound);
+}
+
+/* slice(from, to, None) */
+static int
+list_slice(struct pari_method_call *call, const par_obj *slice)
+{
+    ssize_t from, to, step;
+
+    if (strcmp(par_obj_record_name(slice), "builtins.slice") != 0 || par_obj_len(slice) != 3)
+        return pari_fail(EINVAL);
+    if (!bound_of(par_obj_item(slice, 0), 0, &from) || !bound_of(par_obj_item(slice, 1), PTRDIFF_MAX, &to) ||
+        !bound_of(par_obj_item(slice, 2), 1, &step) || step != 1)
+        return pari_fail(EINVAL);
+    return answer_new(call, pari_obj_list_slice(call->object, from, to));
+}
+
+static int
+list_get(struct pari_method_call *call)
+{
+    const par_obj *item;
+    ssize_t i;
+
+    if (par_obj_type(arg(call, 0)) == PAR_RECORD)
+        return list_slice(call, arg(call, 0));
+    if (!index_of(arg(call, 0), &i))
+        return pari_fail(EINVAL);
+    item = pari_obj_list_get(call->object, i);
+    return item != NULL ? answer(call, item) : -1;
+}
+
+static int
+list_set(struct pari_method_call *call)
+{
+    ssize_t i;
+
+    if (!index_of(arg(call, 0), &i))
+        return pari_fail(EINVAL);
+    return answer_done(call, pari_obj_list_set(call->object, i, arg_copy(call, 1)));
+}
+
+static int
+list_del(struct pari_method_call *call)
+{
+    ssize_t i;
+
+    if (!index_of(arg(call, 0), &i))
+        return pari_fail(EINVAL);
+    return answer_done(call, pari_obj_list_del(call->object, i));
+}
+
+/* ---- dict */
+
+static int
+dict_get(struct pari_method_call *call)
+{
+    const par_obj *value = pari_obj_dict_find(call->object, arg(call, 0));
+
+    return value != NULL ? answer(call, value) : -1;
+}
+
+static int
+dict_set(struct pari_method_call *call)
+{
+    return answer_done(call, par_obj_set(call->object, arg_copy(call, 0), arg_copy(call, 1)));
+}
+
+static int
+dict_del(struct pari_method_call *call)
+{
+    return answer_done(call, pari_obj_dict_del(call->object, arg(call, 0)));
+}
+
+static int
+dict_pop(struct pari_method_call *call)
+{
+    const par_obj *value = pari_obj_dict_find(call->object, arg(call, 0));
+
+    if (value == NULL || answer(call, value) != 0)
+        return -1;
+    return pari_obj_dict_del(call->object, arg(call, 0));
+}
+
+static int
+dict_contains(struct pari_method_call *call)
+{
+    bool found = pari_obj_dict_find(call->object, arg(call, 0)) != NULL;
+
+    return found || errno == ENOENT ? answer_new(call, par_bool(found)) : -1;
+}
+
+static int
+dict_keys(struct pari_method_call *call)
+{
+    return answer_new(call, pari_obj_dict_keys(call->object));
+}
+
+static int
+dict_values(struct pari_method_call *call)
+{
+    return answer_new(call, pari_obj_dict_values(call->object));
+}
+
+static int
+dict_update(struct pari_method_call *call)
+{
+    return answer_done(call, pari_obj_dict_update(call->object, arg_copy(call, 0)));
+}
+
+static int
+dict_clear(struct pari_method_call *call)
+{
+    return answer_done(call, pari_obj_dict_clear(call->object));
+}
+
+/* old + n, where no value counts as 0. NULL: EINVAL no number, EOVERFLOW, ENOMEM. */
+static par_obj *
+sum_of(const par_obj *old, int64_t n)
+{
+    int64_t sum;
+
+    if (par_obj_type(old) == PAR_FLOAT)
+        return par_float(par_obj_as_float(old, 0) + (double)n);
+    if (old != NULL && par_obj_type(old) != PAR_INT && par_obj_type(old) != PAR_BOOL)
+        return pari_null(EINVAL);
+    if (__builtin_add_overflow(par_obj_as_int(old, 0), n, &sum))
+        return pari_null(EOVERFLOW);
+    return par_int(sum);
+}
+
+static int
+dict_add(struct pari_method_call *call)
+{
+    const par_obj *old = pari_obj_dict_find(call->object, arg(call, 0));
+    par_obj *sum;
+
+    if (old == NULL && errno != ENOENT)
+        return -1;
+    if (par_obj_type(arg(call, 1)) != PAR_INT)
+        return pari_fail(EINVAL);
+    sum = sum_of(old, par_obj_as_int(arg(call, 1), 0));
+    if (sum == NULL)
+        return -1;
+    return answer_done(call, par_obj_set(call->object, arg_copy(call, 0), sum));
+}
+
+/* ---- names */
+
+static const struct pari_method list_methods[] = {
+    {"append", 1, list_append, NULL},
+    {"extend", 1, list_extend, NULL},
+    {"insert", 2, list_insert, NULL},
+    {"pop", 1, list_pop, INDEX_ERROR},
+    {"remove", 1, list_remove, VALUE_ERROR},
+    {"index", 1, list_index, VALUE_ERROR},
+    {"count", 1, list_count, NULL},
+    {"sort", 0, list_sort, NULL},
+    {"reverse", 0, list_reverse, NULL},
+    {"clear", 0, list_clear, NULL},
+    {"copy", 0, get_value, NULL},
+    {"__len__", 0, get_length, NULL},
+    {"__contains__", 1, list_contains, NULL},
+    {"__getitem__", 1, list_get, INDEX_ERROR},
+    {"__setitem__", 2, list_set, INDEX_ERROR},
+    {"__delitem__", 1, list_del, INDEX_ERROR},
+    {"__str__", 0, get_text, NULL},
+    {"__repr__", 0, get_text, NULL},
+    {"#GETVALUE", 0, get_value, NULL},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct pari_method dict_methods[] = {
+    {"pop", 1, dict_pop, KEY_ERROR},
+    {"keys", 0, dict_keys, NULL},
+    {"values", 0, dict_values, NULL},
+    {"update", 1, dict_update, NULL},
+    {"clear", 0, dict_clear, NULL},
+    {"copy", 0, get_value, NULL},
+    {"add", 2, dict_add, NULL},
+    {"__len__", 0, get_length, NULL},
+    {"__contains__", 1, dict_contains, NULL},
+    {"__getitem__", 1, dict_get, KEY_ERROR},
+    {"__setitem__", 2, dict_set, NULL},
+    {"__delitem__", 1, dict_del, KEY_ERROR},
+    {"__str__", 0, get_text, NULL},
+    {"__repr__", 0, get_text, NULL},
+    {"#GETVALUE", 0, get_value, NULL},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct pari_method *
+methods_of(const par_obj *object)
+{
+    return par_obj_type(object) == PAR_LIST ? list_methods : dict_methods;
+}
+
+const struct pari_method *
+pari_method_find(const par_obj *object, const char *name)
+{
+    for (const struct pari_method *method = methods_of(object); method->name != NULL; method++)
+        if (strcmp(method->name, name) == 0)
+            return method;
+    return NULL;
+}
+
+/* What every object answers, "#GETVALUE" and the two texts, is not among them in Python either. */
+par_obj *
+pari_method_names(const par_obj *object)
+{
+    par_obj *name[sizeof list_methods / sizeof list_methods[0]];
+    size_t n = 0;
+
+    for (const struct pari_method *method = methods_of(object); strcmp(method->name, "__str__") != 0; method++)
+        name[n++] = par_str(method->name);
+    return par_obj_tuple(n, name);
+}

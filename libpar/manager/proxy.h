@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * proxy.h: what list and dict proxies have in common: a handle that names an object of a server.
+ */
+#ifndef PARI_PROXY_H
+#define PARI_PROXY_H
+
+#include <par/manager.h>
+
+#include "client.h"
+#include "store.h"
+
+/* Written once, before it is given out. */
+struct pari_proxy {
+    struct pari_handle handle;
+    struct pari_server server;
+    char ident[PARI_IDENT_SIZE];
+};
+
+/* The server of a manager (manager.c). -1 EINVAL: no manager. */
+int pari_manager_server(const par_manager *manager, struct pari_server *server);
+
+/* Make an object of a type ("list", "dict") in the manager's server, and a handle of `size` bytes for it. */
+void *pari_proxy_new(par_manager *manager, const char *type, enum pari_kind kind, size_t size, par_time deadline);
+void pari_proxy_free(void *proxy, enum pari_kind kind);
+
+/* Call a method of the object: its result, or NULL and errno. `args` is a tuple and is taken
+ * over; NULL: making it has failed, with errno. */
+par_obj *pari_proxy_get(const void *proxy, enum pari_kind kind, const char *method, par_obj *args, par_time deadline);
+int pari_proxy_do(const void *proxy, enum pari_kind kind, const char *method, par_obj *args, par_time deadline); /* no result */
+ssize_t pari_proxy_count(const void *proxy, enum pari_kind kind, const char *method, par_obj *args, par_time deadline);
+
+/* Its text and a newline. */
+int pari_proxy_print(const void *proxy, enum pari_kind kind, FILE *file, par_time deadline);
+
+#endif

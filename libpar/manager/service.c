@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * service.c: a request's way to the server or to one of its objects, and what failed in the words of Python's exceptions.
+ */
+#include "service.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct request {
+    par_obj *whole;
+    const char *ident; /* NULL: the server itself; the rest is borrowed from the whole */
+    const char *method;
+    const par_obj *args;
+};
+
+/* ---- refusals */
+
+static const struct {
+    int error;
+    const char *exception, *text;
+} refusals[] = {
+    {EINVAL, "builtins.TypeError", "wrong kind of argument or value"},
+    {ELOOP, "builtins.RecursionError", "nested too deep"},
+    {EOVERFLOW, "builtins.OverflowError", "number too large"},
+    {EPROTONOSUPPORT, "builtins.TypeError", "not plain data"},
+    {ENOMEM, "builtins.MemoryError", "out of memory"},
+};
+
+static int
+answer_error(struct pari_buffer *out, const char *exception, const char *text)
+{
+    par_obj *record = pari_obj_record(exception, par_tuple(par_str(text)));
+    int answered = record != NULL ? pari_message_reply(out, PARI_REPLY_ERROR, record) : -1;
+
+    par_obj_free(record);
+    return answered;
+}
+
+/* Text, for a request that is wrong as such. */
+static int
+refuse(struct pari_buffer *out, const char *kind, const char *text)
+{
+    par_obj *payload = par_str(text);
+    int answered = payload != NULL ? pari_message_reply(out, kind, payload) : -1;
+
+    par_obj_free(payload);
+    return answered;
+}
+
+/* What the request failed with, errno, as an answer. `absent`: the exception that says ENOENT. */
+static int
+refuse_errno(struct pari_buffer *out, const char *absent)
+{
+    int error = errno;
+
+    if (error == EMSGSIZE)
+        return refuse(out, PARI_REPLY_UNSERIALIZABLE, "too large to send");
+    if (error == ENOENT && absent != NULL)
+        return answer_error(out, absent, "no such index, key or value");
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
+        if (refusals[i].error == error)
+            return answer_error(out, refusals[i].exception, refusals[i].text);
+    return refuse(out, PARI_REPLY_TRACEBACK, strerror(error));
+}
+
+/* ---- requests */
+
+/* 1: read. 0: a message whose values cannot be taken; it has been answered. -1: not a request. */
+static int
+request_read(struct request *request, const unsigned char *message, size_t length, struct pari_buffer *out)
+{
+    const par_obj *ident, *kwds;
+
+    request->whole = pari_unpickle(message, length);
+    if (request->whole == NULL)
+        return errno == EBADMSG ? -1 : refuse_errno(out, NULL);
+    ident = par_obj_item(request->whole, 0);
+    kwds = par_obj_item(request->whole, 3);
+    request->ident = par_obj_as_str(ident, NULL);
+    request->method = par_obj_as_str(par_obj_item(request->whole, 1), NULL);
+    request->args = par_obj_item(request->whole, 2);
+    if (par_obj_len(request->whole) == 4 && (request->ident != NULL || par_obj_type(ident) == PAR_NONE) &&
+        request->method != NULL && par_obj_type(request->args) == PAR_TUPLE && par_obj_type(kwds) == PAR_DICT &&
+        par_obj_len(kwds) == 0)
+        return 1;
+    par_obj_free(request->whole);
+    return -1;
+}
+
+/* ---- asked of an object */
+
+static int
+call_method(struct pari_service *service, const struct request *request, struct pari_buffer *out)
+{
+    struct pari_object *object = request->ident != NULL ? pari_store_find(&service->store, request->ident) : NULL;
+    const struct pari_method *method = object != NULL ? pari_method_find(object->value, request->method) : NULL;
+    struct pari_method_call call = {.args = request->args, .out = out};
+
+    if (object == NULL)
+        return refuse(out, PARI_REPLY_TRACEBACK, "no such object");
+    if (method == NULL)
+        return refuse(out, PARI_REPLY_TRACEBACK, "no such method");
+    if (par_obj_len(request->args) != method->n_args)
+        return answer_error(out, "builtins.TypeError", "wrong number of arguments");
+    call.object = object->value;
+    return method->run(&call) == 0 ? 0 : refuse_errno(out, method->absent);
+}
+
+int
+pari_service_call(struct pari_service *service, const unsigned char *message, size_t length, struct pari_buffer *out)
+{
+    struct request request;
+    int answered, read = request_read(&request, message, length, out);
+
+    if (read <= 0)
+        return read;
+    answered = call_method(service, &request, out);
+    par_obj_free(request.whole);
+    return answered;
+}
+
+/* ---- asked of the server itself */
+
+static int
+answer_new(struct pari_buffer *out, par_obj *value)
+{
+    int answered = value != NULL ? pari_message_reply(out, PARI_REPLY_RETURN, value) : refuse_errno(out, NULL);
+
+    par_obj_free(value);
+    return answered;
+}
+
+/* An empty list or dict, or a copy of the initial value in the arguments. */
+static par_obj *
+first_value(const par_obj *args)
+{
+    const char *type = par_obj_as_str(par_obj_item(args, 0), "");
+    const par_obj *initial = par_obj_item(args, 1);
+    bool is_list = strcmp(type, "list") == 0;
+
+    if ((!is_list && strcmp(type, "dict") != 0) || par_obj_len(args) > 2)
+        return pari_null(EINVAL);
+    if (initial == NULL)
+        return is_list ? par_obj_list() : par_obj_dict();
+    return par_obj_type(initial) == (is_list ? PAR_LIST : PAR_DICT) ? par_obj_copy(initial) : pari_null(EINVAL);
+}
+
+/* (ident, names of the methods), and one reference. */
+static int
+create(struct pari_service *service, const par_obj *args, struct pari_buffer *out)
+{
+    char ident[PARI_IDENT_SIZE];
+    par_obj *value = first_value(args);
+
+    if (value == NULL || pari_store_add(&service->store, value, ident) != 0)
+        return refuse_errno(out, NULL);
+    if (answer_new(out, par_tuple(par_str(ident), pari_method_names(value))) == 0)
+        return 0;
+    pari_store_release(&service->store, pari_store_find(&service->store, ident));
+    return -1;
+}
+
+static int
+dummy(struct pari_service *service, const par_obj *args, struct pari_buffer *out)
+{
+    (void)service;
+    (void)args;
+    return answer_new(out, par_none());
+}
+
+static int
+incref(struct pari_service *service, const par_obj *args, struct pari_buffer *out)
+{
+    struct pari_object *object = pari_store_find(&service->store, par_obj_as_str(par_obj_item(args, 0), ""));
+
+    if (object == NULL || object->references == UINT32_MAX)
+        return refuse(out, PARI_REPLY_TRACEBACK, "no such object");
+    object->references++;
+    return answer_new(out, par_none());
+}
+
+static int
+decref(struct pari_service *service, const par_obj *args, struct pari_buffer *out)
+{
+    struct pari_object *object = pari_store_find(&service->store, par_obj_as_str(par_obj_item(args, 0), ""));
+
+    if (object == NULL)
+        return refuse(out, PARI_REPLY_TRACEBACK, "no such object");
+    pari_store_release(&service->store, object);
+    return answer_new(out, par_none());
+}
+
+static int
+number_of_objects(struct pari_service *service, const par_obj *args, struct pari_buffer *out)
+{
+    (void)args;
+    return answer_new(out, par_int((int64_t)service->store.n));
+}
+
+static int
+end_service(struct pari_service *service, const par_obj *args, struct pari_buffer *out)
+{
+    (void)args;
+    service->is_over = true;
+    return answer_new(out, par_none());
+}
+
+static const struct {
+    const char *name;
+    int (*run)(struct pari_service *service, const par_obj *args, struct pari_buffer *out);
+    int outcome;
+} controls[] = {
+    {"accept_connection", dummy, PARI_SERVICE_ACCEPTED},
+    {"create", create, PARI_SERVICE_DONE},
+    {"decref", decref, PARI_SERVICE_DONE},
+    {"dummy", dummy, PARI_SERVICE_DONE},
+    {"incref", incref, PARI_SERVICE_DONE},
+    {"number_of_objects", number_of_objects, PARI_SERVICE_DONE},
+    {"shutdown", end_service, PARI_SERVICE_DONE},
+};
+
+static int
+control(struct pari_service *service, const struct request *request, struct pari_buffer *out)
+{
+    for (size_t i = 0; request->ident == NULL && i < sizeof controls / sizeof controls[0]; i++)
+        if (strcmp(controls[i].name, request->method) == 0)
+            return controls[i].run(service, request->args, out) == 0 ? controls[i].outcome : -1;
+    return refuse(out, PARI_REPLY_TRACEBACK, "no such request");
+}
+
+int
+pari_service_control(struct pari_service *service, const unsigned char *message, size_t length, struct pari_buffer *out)
+{
+    struct request request;
+    int outcome, read = request_read(&request, message, length, out);
+
+    if (read <= 0)
+        return read;
+    outcome = control(service, &request, out);
+    par_obj_free(request.whole);
+    return outcome;
+}
+
+void
+pari_service_end(struct pari_service *service)
+{
+    for (size_t i = 0; i < service->store.n_places; i++)
+        par_obj_free(service->store.object[i].value);
+    free(service->store.object);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * store.h: the objects of a manager's server, by name. Private to the server process, which has one thread.
+ */
+#ifndef PARI_STORE_H
+#define PARI_STORE_H
+
+#include <par/obj.h>
+
+#include "../os/os.h"
+
+#define PARI_IDENT_SIZE 20 /* lower-case hexadecimal digits and a NUL; opaque to clients */
+
+/* A name is never given twice, so that the proxy of a dropped object finds nothing. */
+struct pari_object {
+    par_obj *value;      /* a list or a dict; NULL: the place is free */
+    uint32_t references; /* proxies' owners: dropped at zero */
+    uint32_t generation;
+    size_t next_free;
+};
+
+struct pari_store {
+    struct pari_object *object;
+    size_t n, n_places, capacity, first_free; /* objects; places used so far; places; index + 1, 0 = none */
+};
+
+/* Keep a value, which is taken over, with one reference; its name goes to `ident`. -1 ENOMEM. */
+int pari_store_add(struct pari_store *store, par_obj *value, char ident[PARI_IDENT_SIZE]);
+
+/* NULL: there is no object of that name. Valid until the next add. */
+struct pari_object *pari_store_find(struct pari_store *store, const char *ident);
+
+/* One reference less; the last takes the object along. */
+void pari_store_release(struct pari_store *store, struct pari_object *object);
+
+#endif
