@@ -30,9 +30,9 @@ map(par_pool *pool, bool murder)
         squares[i] = -1;
     }
     par_status failure = { 0 };
-    ssize_t n_bad = par_pool_map_with(
-        pool, square, numbers, squares, N,
-        &(par_job_opts){ .ctx = &murder, .ctx_size = sizeof murder, .failures = &failure, .max_failures = 1 });
+    ssize_t n_bad = par_pool_map_with(pool, square, numbers, squares, N,
+                                      &(par_job_opts){
+                                          .ctx = &murder, .ctx_size = sizeof murder, .failures = &failure, .max_failures = 1 });
     if (n_bad < 0)
         demo_die("par_pool_map_with");
 

@@ -287,8 +287,9 @@ START_TEST(each_worker_has_its_own_copy_of_ctx)
 
     count_up(in, 300);
     for (int round = 0; round < 2; round++) {
-        ck_assert_int_eq(
-            par_pool_map_with(pool, count_in_ctx, in, out, 300, &(par_job_opts){ .ctx = &ctx, .ctx_size = sizeof ctx }), 0);
+        ck_assert_int_eq(par_pool_map_with(pool, count_in_ctx, in, out, 300,
+                                           &(par_job_opts){ .ctx = &ctx, .ctx_size = sizeof ctx }),
+                         0);
         ck_assert_int_eq(ctx.n, 1000);
         for (int i = 0; i < 300; i++)
             highest = out[i] > highest ? out[i] : highest;
@@ -772,8 +773,9 @@ START_TEST(a_task_cannot_map_on_the_pool_that_runs_it)
     int in = 0, out = 0;
     par_pool *pool = new_pool(_i, 2);
 
-    ck_assert_int_eq(
-        par_pool_map_with(pool, map_on_own_pool, &in, &out, 1, &(par_job_opts){ .ctx = &pool, .ctx_size = sizeof pool }), 0);
+    ck_assert_int_eq(par_pool_map_with(pool, map_on_own_pool, &in, &out, 1,
+                                       &(par_job_opts){ .ctx = &pool, .ctx_size = sizeof pool }),
+                     0);
     ck_assert_int_eq(out, _i == PAR_PROCESSES ? EPERM : EDEADLK);
     ck_assert_int_eq(par_pool_map_sized(pool, nothing, NULL, 0, NULL, 0, 10, NULL), 0);
     par_pool_free(pool);

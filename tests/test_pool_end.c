@@ -41,6 +41,23 @@ nothing(const void *in, void *out, void *ctx)
     return 0;
 }
 
+/* The tasks below tell in *ctx that they have begun. */
+static void
+begin(void *ctx)
+{
+    if (ctx != NULL)
+        atomic_store((_Atomic int *)ctx, 1);
+}
+
+static void
+wait_for_begin(_Atomic int *has_begun)
+{
+    par_time start = par_now();
+
+    while (atomic_load(has_begun) == 0 && par_since(start) < 20)
+        usleep(1000);
+}
+
 static int
 my_pid(const void *in, void *out, void *ctx)
 {
@@ -55,7 +72,7 @@ nap(const void *in, void *out, void *ctx)
 {
     (void)in;
     (void)out;
-    (void)ctx;
+    begin(ctx);
     usleep(20000);
     return 0;
 }
@@ -65,7 +82,7 @@ sleep_for_ever(const void *in, void *out, void *ctx)
 {
     (void)in;
     (void)out;
-    (void)ctx;
+    begin(ctx);
     for (;;)
         pause();
     return 0;
@@ -79,8 +96,9 @@ struct way {
     bool by_exit; /* exit, not _exit */
 };
 
-static const struct way ways[] = { { .signal = SIGKILL }, { .signal = SIGSEGV }, { .signal = SIGABRT }, { .signal = SIGTERM },
-                                   { .signal = SIGUSR1 }, { .code = 3 },         { .code = 0 },         { .code = 4, .by_exit = true } };
+static const struct way ways[] = { { .signal = SIGKILL }, { .signal = SIGSEGV },         { .signal = SIGABRT },
+                                   { .signal = SIGTERM }, { .signal = SIGUSR1 },         { .code = 3 },
+                                   { .code = 0 },         { .code = 4, .by_exit = true } };
 
 #define VICTIM 37
 
@@ -203,9 +221,9 @@ START_TEST(a_replacement_gets_a_fresh_ctx)
     int in[5], out[5] = { 0 }, zero = 0;
     par_pool *pool = new_pool(PAR_PROCESSES, 1);
 
-    ck_assert_int_eq(
-        par_pool_map_with(pool, count_then_die, count_up(in, 5), out, 5, &(par_job_opts){ .ctx = &zero, .ctx_size = sizeof zero }),
-        1);
+    ck_assert_int_eq(par_pool_map_with(pool, count_then_die, count_up(in, 5), out, 5,
+                                       &(par_job_opts){ .ctx = &zero, .ctx_size = sizeof zero }),
+                     1);
     ck_assert_int_eq(out[0], 1);
     ck_assert_int_eq(out[1], 2);
     ck_assert_int_eq(out[2], 0);
@@ -247,6 +265,37 @@ START_TEST(a_worker_that_calls_pthread_exit_is_lost_like_any_other)
     ck_assert_int_eq(out[99], 100);
     ck_assert_int_eq(par_pool_workers(pool), 2);
     ck_assert_uint_eq(pari_heap_in_use(), before);
+    par_pool_free(pool);
+}
+END_TEST
+
+static void *
+pause_for_ever(void *arg)
+{
+    for (;;)
+        pause();
+    return arg;
+}
+
+static int
+leave_a_thread_behind(const void *in, void *out, void *ctx)
+{
+    pthread_t thread;
+
+    (void)in;
+    (void)out;
+    (void)ctx;
+    if (par_task_index() == 3 && pthread_create(&thread, NULL, pause_for_ever, NULL) == 0)
+        pthread_exit(NULL);
+    return 0;
+}
+
+START_TEST(a_worker_whose_thread_is_gone_is_lost_though_other_threads_live_in_it)
+{
+    par_pool *pool = new_pool(PAR_PROCESSES, 2);
+
+    ck_assert_int_eq(par_pool_map_sized(pool, leave_a_thread_behind, NULL, 0, NULL, 0, 10, NULL), 1);
+    ck_assert_int_eq(errno, ECHILD);
     par_pool_free(pool);
 }
 END_TEST
@@ -395,6 +444,40 @@ START_TEST(an_initializer_that_always_dies_breaks_the_pool)
 }
 END_TEST
 
+static _Atomic int *n_born; /* forks so far */
+
+static void
+die_before_birth(void)
+{
+    if (n_born != NULL && atomic_fetch_add(n_born, 1) % 2 == 0)
+        raise(SIGKILL);
+}
+
+static int
+die_on_ninth(const void *in, void *out, void *ctx)
+{
+    (void)in;
+    (void)out;
+    (void)ctx;
+    return par_task_index() == 9 ? raise(SIGKILL) : 0;
+}
+
+START_TEST(workers_that_die_before_they_are_born_are_replaced)
+{
+    par_pool *pool;
+
+    n_born = fixture_shared(4096);
+    ck_assert_int_eq(pthread_atfork(NULL, NULL, die_before_birth), 0);
+    pool = new_pool(PAR_PROCESSES, 2);
+    for (int round = 0; round < 10; round++) {
+        ck_assert_int_eq(par_pool_map_sized(pool, die_on_ninth, NULL, 0, NULL, 0, 20, NULL), 1);
+        ck_assert_int_eq(errno, ECHILD);
+    }
+    ck_assert_int_gt(atomic_load(n_born), 20);
+    par_pool_free(pool);
+}
+END_TEST
+
 /* ---- deadlines */
 
 static int
@@ -464,7 +547,7 @@ work_until_cancelled(const void *in, void *out, void *ctx)
 {
     (void)in;
     (void)out;
-    (void)ctx;
+    begin(ctx);
     while (!par_task_cancelled())
         usleep(1000);
     return 0;
@@ -493,6 +576,7 @@ END_TEST
 struct victim {
     par_pool *pool;
     par_fn *fn;
+    _Atomic int *has_begun;
     ssize_t result;
     int error;
     unsigned char state[10000];
@@ -503,44 +587,59 @@ map_until_ended(void *arg)
 {
     struct victim *victim = arg;
 
-    victim->result = par_pool_map_sized(victim->pool, victim->fn, NULL, 0, NULL, 0, 10000,
-                                        &(par_job_opts){ .state = victim->state, .chunk = 1 });
+    victim->result =
+        par_pool_map_sized(victim->pool, victim->fn, NULL, 0, NULL, 0, 10000,
+                           &(par_job_opts){ .ctx = (void *)victim->has_begun, .state = victim->state, .chunk = 1 });
     victim->error = errno;
     return NULL;
 }
 
-/* Until a task runs. */
 static void
-wait_for_work(par_pool *pool)
+start_victim(struct victim *victim, int backend, pthread_t *thread)
 {
-    par_time limit = par_in(20);
+    *victim = (struct victim){ .pool = new_pool(backend, 2),
+                               .fn = backend == PAR_PROCESSES ? sleep_for_ever : work_until_cancelled,
+                               .has_begun = (_Atomic int *)par_value(int) };
+    ck_assert_int_eq(pthread_create(thread, NULL, map_until_ended, victim), 0);
+    wait_for_begin(victim->has_begun);
+}
 
-    while (par_pool_map_sized(pool, nothing, NULL, 0, NULL, 0, 1, &(par_job_opts){ .deadline = PAR_NOWAIT }) == -1 &&
-           errno == ETIMEDOUT && par_since(limit) < -19.9)
-        usleep(1000);
+static void
+check_victim(struct victim *victim)
+{
+    int n_cancelled = 0;
+
+    ck_assert_int_eq(victim->error, ECANCELED);
+    for (int i = 0; i < 10000; i++)
+        n_cancelled += victim->state[i] == PAR_CANCELLED;
+    ck_assert_int_eq(n_cancelled, victim->result);
+    ck_assert_int_ge(n_cancelled, 9998);
+    par_shared_free((void *)victim->has_begun);
 }
 
 START_TEST(terminate_cancels_the_map_of_another_thread)
 {
     static struct victim victim;
     pthread_t thread;
-    int n_cancelled = 0;
 
-    victim = (struct victim){ .pool = new_pool(_i, 2), .fn = _i == PAR_PROCESSES ? sleep_for_ever : work_until_cancelled };
-    ck_assert_int_eq(pthread_create(&thread, NULL, map_until_ended, &victim), 0);
-    wait_for_work(victim.pool);
+    start_victim(&victim, _i, &thread);
     ck_assert_int_eq(par_pool_terminate(victim.pool), 0);
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
-    if (victim.result > 0) { /* it had begun */
-        ck_assert_int_eq(victim.error, ECANCELED);
-        for (int i = 0; i < 10000; i++)
-            n_cancelled += victim.state[i] == PAR_CANCELLED;
-        ck_assert_int_eq(n_cancelled, victim.result);
-        ck_assert_int_ge(n_cancelled, 9998);
-    } else
-        ck_assert_int_eq(victim.error, EPIPE);
+    check_victim(&victim);
     ck_assert_int_eq(par_pool_join(victim.pool, par_in(20)), 0);
     par_pool_free(victim.pool);
+}
+END_TEST
+
+START_TEST(free_cancels_the_map_of_another_thread_and_waits_for_it)
+{
+    static struct victim victim;
+    pthread_t thread;
+
+    start_victim(&victim, _i, &thread);
+    par_pool_free(victim.pool);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    check_victim(&victim);
 }
 END_TEST
 
@@ -561,12 +660,10 @@ refuse_to_end(void *arg, void **state)
 START_TEST(a_worker_that_ignores_sigterm_is_killed_after_a_second)
 {
     _Atomic int *is_deaf = (_Atomic int *)par_value(int);
-    par_time start = par_now();
     par_pool *pool = par_pool_new(&(par_pool_opts){ .workers = 1, .initializer = refuse_to_end, .initarg = (void *)is_deaf });
 
     ck_assert_ptr_nonnull(pool);
-    while (atomic_load(is_deaf) == 0 && par_since(start) < 20)
-        usleep(1000);
+    wait_for_begin(is_deaf);
     ck_assert_int_eq(par_pool_terminate(pool), 0);
     ck_fails(par_pool_join(pool, par_in(0.05)), ETIMEDOUT);
     ck_assert_int_eq(par_pool_workers(pool), 1);
@@ -620,30 +717,30 @@ END_TEST
 static void *
 interrupt_soon(void *arg)
 {
-    par_pool *pool = arg;
-
-    wait_for_work(pool);
+    wait_for_begin(arg);
     par_interrupt(true);
     return NULL;
 }
 
 START_TEST(par_interrupt_cancels_the_map)
 {
+    _Atomic int *has_begun = (_Atomic int *)par_value(int);
     unsigned char state[100];
     pthread_t thread;
-    ssize_t k;
     par_pool *pool = new_pool(_i, 2);
 
-    ck_assert_int_eq(pthread_create(&thread, NULL, interrupt_soon, pool), 0);
-    k = par_pool_map_sized(pool, _i == PAR_PROCESSES ? sleep_for_ever : nap, NULL, 0, NULL, 0, 100,
-                           &(par_job_opts){ .state = state, .chunk = 1 });
+    ck_assert_int_eq(pthread_create(&thread, NULL, interrupt_soon, (void *)has_begun), 0);
+    ck_assert_int_ge(par_pool_map_sized(pool, _i == PAR_PROCESSES ? sleep_for_ever : nap, NULL, 0, NULL, 0, 100,
+                                        &(par_job_opts){ .ctx = (void *)has_begun, .state = state, .chunk = 1 }),
+                     1);
     ck_assert_int_eq(errno, EINTR);
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
-    for (int i = 0; k > 0 && i < 100; i++)
+    for (int i = 0; i < 100; i++)
         ck_assert(state[i] == PAR_CANCELLED || (state[i] == PAR_OK && _i != PAR_PROCESSES));
     par_interrupt(false);
     ck_assert_int_eq(par_pool_map_sized(pool, nothing, NULL, 0, NULL, 0, 100, NULL), 0);
     par_pool_free(pool);
+    par_shared_free((void *)has_begun);
 }
 END_TEST
 
@@ -951,8 +1048,10 @@ add_deaths(Suite *suite)
     tcase_add_loop_test(tcase, items_behind_the_victim_are_handed_out_again_and_run_once, 0, 3);
     tcase_add_test(tcase, a_replacement_gets_a_fresh_ctx);
     tcase_add_test(tcase, a_worker_that_calls_pthread_exit_is_lost_like_any_other);
+    tcase_add_test(tcase, a_worker_whose_thread_is_gone_is_lost_though_other_threads_live_in_it);
     tcase_add_test(tcase, idle_workers_that_died_are_replaced_by_the_next_map);
     tcase_add_test(tcase, a_worker_killed_while_idle_costs_nothing_even_if_nobody_has_noticed);
+    tcase_add_test(tcase, workers_that_die_before_they_are_born_are_replaced);
     tcase_add_test(tcase, what_a_dead_task_had_allocated_is_swept);
     tcase_add_test(tcase, a_loss_is_listed_before_mere_failures);
     tcase_add_test(tcase, a_pool_whose_workers_only_die_breaks);
@@ -969,6 +1068,7 @@ add_ends(Suite *suite)
     tcase_add_test(tcase, the_deadline_ends_processes_that_are_on_an_item);
     tcase_add_test(tcase, the_deadline_ends_a_stopped_worker);
     tcase_add_test(tcase, terminate_cancels_the_map_of_another_thread);
+    tcase_add_test(tcase, free_cancels_the_map_of_another_thread_and_waits_for_it);
     tcase_add_test(tcase, a_worker_that_ignores_sigterm_is_killed_after_a_second);
     tcase_add_test(tcase, free_does_not_wait_for_a_finalizer_that_hangs);
     tcase_add_test(tcase, a_pool_may_be_freed_before_its_workers_have_begun);
@@ -989,6 +1089,7 @@ add_threads(Suite *suite)
     tcase_add_loop_test(tcase, a_worker_that_calls_pthread_exit_is_lost_like_any_other, PAR_THREADS, PAR_THREADS + 1);
     tcase_add_loop_test(tcase, threads_and_serial_tasks_are_told_about_the_deadline, PAR_THREADS, PAR_SERIAL + 1);
     tcase_add_loop_test(tcase, terminate_cancels_the_map_of_another_thread, PAR_THREADS, PAR_SERIAL + 1);
+    tcase_add_loop_test(tcase, free_cancels_the_map_of_another_thread_and_waits_for_it, PAR_THREADS, PAR_SERIAL + 1);
     tcase_add_loop_test(tcase, a_pool_may_be_freed_before_its_workers_have_begun, PAR_THREADS, PAR_SERIAL + 1);
     tcase_add_loop_test(tcase, par_interrupt_cancels_the_map, PAR_THREADS, PAR_SERIAL + 1);
     tcase_add_loop_test(tcase, new_ends_the_workers_it_has_started_when_one_cannot_be, PAR_THREADS, PAR_THREADS + 1);

@@ -103,7 +103,7 @@ finish(par_process *process)
 static bool
 all_writers_end(int reader)
 {
-    struct pollfd one = {.fd = reader, .events = POLLIN};
+    struct pollfd one = { .fd = reader, .events = POLLIN };
 
     return poll(&one, 1, 20000) == 1 && (one.revents & POLLIN) == 0 && (one.revents & POLLHUP) != 0;
 }
@@ -121,8 +121,8 @@ set_default_signals(void)
 START_TEST(terminate_kill_and_interrupt_show_as_negative_codes)
 {
     make_gate();
-    int (*send[])(par_process *) = {par_process_terminate, par_process_kill, par_process_interrupt};
-    static const int signal[] = {SIGTERM, SIGKILL, SIGINT};
+    int (*send[])(par_process *) = { par_process_terminate, par_process_kill, par_process_interrupt };
+    static const int signal[] = { SIGTERM, SIGKILL, SIGINT };
 
     for (int i = 0; i < 3; i++) {
         par_process *process = start(pass_gate, NULL, 0);
@@ -256,7 +256,7 @@ START_TEST(freed_daemon_runs_on_while_its_parent_lives)
     int status;
 
     make_gate();
-    daemon = par_process_start(pass_gate, NULL, 0, &(par_process_opts){.daemon = true});
+    daemon = par_process_start(pass_gate, NULL, 0, &(par_process_opts){ .daemon = true });
     ck_assert_ptr_nonnull(daemon);
     pid = par_process_pid(daemon);
     par_process_free(daemon);
@@ -281,7 +281,7 @@ static int
 start_child_and_wait(void *arg)
 {
     struct family *family = arg;
-    par_process *child = par_process_start(spin_for_ever, NULL, 0, &(par_process_opts){.daemon = family->is_daemon});
+    par_process *child = par_process_start(spin_for_ever, NULL, 0, &(par_process_opts){ .daemon = family->is_daemon });
 
     if (child == NULL)
         return 1;
@@ -296,7 +296,7 @@ start_child_and_wait(void *arg)
 static void
 expect_daemon_to_end(bool is_freed)
 {
-    struct family family = {.is_daemon = true, .is_freed = is_freed};
+    struct family family = { .is_daemon = true, .is_freed = is_freed };
     int ready[2];
     char byte;
     par_process *middle;
@@ -330,7 +330,7 @@ END_TEST
 static int
 start_daemon_and_return(void *arg)
 {
-    par_process *daemon = par_process_start(spin_for_ever, NULL, 0, &(par_process_opts){.daemon = true});
+    par_process *daemon = par_process_start(spin_for_ever, NULL, 0, &(par_process_opts){ .daemon = true });
 
     (void)arg;
     return daemon ? 0 : 1;
@@ -353,7 +353,7 @@ END_TEST
 
 START_TEST(daemon_may_have_children)
 {
-    par_process *daemon = par_process_start(start_daemon_and_return, NULL, 0, &(par_process_opts){.daemon = true});
+    par_process *daemon = par_process_start(start_daemon_and_return, NULL, 0, &(par_process_opts){ .daemon = true });
 
     fixture_expect_orphans();
     ck_assert_ptr_nonnull(daemon);
@@ -437,7 +437,7 @@ start_daemons(void *arg)
 
     (void)arg;
     for (;;) {
-        par_process *a = par_process_start(spin_for_ever, NULL, 0, &(par_process_opts){.daemon = true});
+        par_process *a = par_process_start(spin_for_ever, NULL, 0, &(par_process_opts){ .daemon = true });
         par_process *b = par_process_start(return_number, &number, sizeof number, NULL);
         if (a == NULL || b == NULL || par_process_current() == NULL)
             return 1;
@@ -493,15 +493,15 @@ let_fail(enum pari_call call, int error)
 
 START_TEST(failed_start_leaves_nothing)
 {
-    static const enum pari_call call[] = {PARI_CALL_FORK, PARI_CALL_FORK, PARI_CALL_SOCKETPAIR, PARI_CALL_MALLOC};
-    static const int error[] = {EAGAIN, ENOMEM, EMFILE, ENOMEM};
+    static const enum pari_call call[] = { PARI_CALL_FORK, PARI_CALL_FORK, PARI_CALL_SOCKETPAIR, PARI_CALL_MALLOC };
+    static const int error[] = { EAGAIN, ENOMEM, EMFILE, ENOMEM };
     size_t in_use;
 
     ck_assert_int_eq(finish(start(do_nothing, NULL, 0)), 0);
     in_use = pari_heap_in_use();
     for (int i = 0; i < 4; i++) {
         let_fail(call[i], error[i]);
-        ck_fails_null(par_process_start(do_nothing, "x", 2, &(par_process_opts){.daemon = true}), error[i]);
+        ck_fails_null(par_process_start(do_nothing, "x", 2, &(par_process_opts){ .daemon = true }), error[i]);
         pari_fault_hook = NULL;
         ck_assert_uint_eq(par_process_active_children(NULL, 0), 0);
         ck_assert_uint_eq(pari_heap_in_use(), in_use);
@@ -546,7 +546,7 @@ START_TEST(failed_start_gives_the_ends_back)
 
     ck_assert_int_eq(par_pipe(end, NULL), 0);
     let_fail(PARI_CALL_FORK, EAGAIN);
-    ck_fails_null(par_process_start(do_nothing, NULL, 0, &(par_process_opts){.give = {end[0], end[1]}}), EAGAIN);
+    ck_fails_null(par_process_start(do_nothing, NULL, 0, &(par_process_opts){ .give = { end[0], end[1] } }), EAGAIN);
     pari_fault_hook = NULL;
     ck_assert_int_eq(par_conn_send(end[1], &number, sizeof number, PAR_NOWAIT), 0);
     number = 0;
@@ -559,13 +559,13 @@ END_TEST
 
 START_TEST(child_that_cannot_begin_says_why)
 {
-    static const enum pari_call call[] = {PARI_CALL_SETLK, PARI_CALL_SIGIO};
+    static const enum pari_call call[] = { PARI_CALL_SETLK, PARI_CALL_SIGIO };
 
     ck_assert_int_eq(finish(start(do_nothing, NULL, 0)), 0);
     for (int i = 0; i < 2; i++) {
         par_process *process;
         let_fail(call[i], ENOLCK);
-        process = par_process_start(do_nothing, NULL, 0, &(par_process_opts){.name = "Anna", .daemon = true});
+        process = par_process_start(do_nothing, NULL, 0, &(par_process_opts){ .name = "Anna", .daemon = true });
         ck_assert_ptr_nonnull(process);
         ck_assert_int_eq(par_process_join(process, par_in(20)), 0);
         ck_assert_int_eq(par_process_exitcode(process), PAR_EXIT_UNKNOWN);

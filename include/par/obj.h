@@ -12,7 +12,7 @@
  * par_queue_put_obj and the manager, as bytes that Python's pickle understands.
  *
  * Ownership: a call that is given a par_obj (an argument that is not const) takes it over, also when it fails, and then frees it.
- * NULL as such an argument is ENOMEM, so constructors can be written in place: one check at the end finds a failure anywhere.
+ * NULL as such an argument is ENOMEM, so constructors can be written in place: the outermost call tells of a failure anywhere in it.
  * What is returned as const is borrowed: it lives as long as the object it is part of is neither changed nor freed. An object
  * is part of one other at most: giving it away a second time, or into its own inside, is EINVAL and leaves it where it is.
  *
@@ -81,8 +81,8 @@ PAR_API par_obj *par_bytes(const void *data, size_t size) PAR_MUST_CHECK PAR_REL
 
 /* A tuple of n objects, which it takes over; item may be NULL if n is 0. The array stays the caller's. par_tuple(a, b, ...) fills in
  * both arguments.
- * Errors: EINVAL item is NULL, or an object is part of another or given twice; ELOOP nested too deep; ENOMEM, also when one of the
- * items is NULL.
+ * Errors: EINVAL item is NULL, or an object is part of another or given twice; ELOOP nested too deep; EOVERFLOW no array has so
+ * many; ENOMEM, also when one of the objects is NULL.
  * Safe: any thread, forked child. */
 PAR_API par_obj *par_obj_tuple(size_t n, par_obj *const *item) PAR_MUST_CHECK PAR_RELEASED_BY(par_obj_free);
 
@@ -166,7 +166,7 @@ PAR_API bool par_obj_equal(const par_obj *a, const par_obj *b);
 /* ---- printing as Python prints: [1, 4, 9, 16], {'a': None}, (1,), 1e+16. Characters that Python would escape are escaped, except
  * that code points without a meaning yet are printed, since which these are changes from year to year. */
 
-/* Write the object, without a newline, to a stream, in one piece.
+/* Write the object, without a newline, to a stream; it is handed to stdio in one piece.
  * Errors: EINVAL file is NULL; ENOMEM, also when obj is NULL; what writing to the file gives.
  * Safe: any thread, forked child. */
 PAR_API int par_obj_print(const par_obj *obj, FILE *file);
@@ -184,13 +184,12 @@ template <class... T>
 inline par_obj *
 par_tuple(T... item)
 {
-    par_obj *items[] = {nullptr, item...};
+    par_obj *items[] = { nullptr, item... };
     return par_obj_tuple(sizeof...(item), items + 1);
 }
 #else
-#define par_tuple(...)                                                                  \
-    par_obj_tuple(sizeof((par_obj *[]){ NULL, __VA_ARGS__ }) / sizeof(par_obj *) - 1,   \
-                  (par_obj *[]){ NULL, __VA_ARGS__ } + 1)
+#define par_tuple(...) \
+    par_obj_tuple(sizeof((par_obj *[]){ NULL, __VA_ARGS__ }) / sizeof(par_obj *) - 1, (par_obj *[]){ NULL, __VA_ARGS__ } + 1)
 #endif
 
 #endif

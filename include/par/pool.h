@@ -150,17 +150,17 @@ PAR_API int par_pool_workers(const par_pool *pool);
  * same pool), EOVERFLOW (n * size), ENOSPC, ENOMEM, ETIMEDOUT (the deadline passed before anything ran), EINTR (par_interrupt),
  * ENOTRECOVERABLE (the pool is broken).
  * Safe: any thread of the process that made the pool. */
-PAR_API ssize_t par_pool_map_sized(par_pool *pool, par_fn *fn, const void *in, size_t in_size, void *out, size_t out_size, size_t n,
-                                   const par_job_opts *opts) PAR_MUST_CHECK;
+PAR_API ssize_t par_pool_map_sized(par_pool *pool, par_fn *fn, const void *in, size_t in_size, void *out, size_t out_size,
+                                   size_t n, const par_job_opts *opts) PAR_MUST_CHECK;
 
 /* The size of what p points to. C refuses void *, whose items have no size: use par_pool_map_sized then. */
 #if defined __GNUC__ && !defined __cplusplus
-#define PAR_SIZE(p)                                                                                                                \
-    (sizeof *(p) + 0 * sizeof(struct {                                                                                             \
-                           _Static_assert(!__builtin_types_compatible_p(__typeof__(*(p)), void),                                   \
-                                          "void * has no item size: use par_pool_map_sized");                                      \
-                           int par_unused;                                                                                         \
-                       }))
+#define PAR_SIZE(p)                                                                          \
+    (sizeof *(p) + 0 * sizeof(struct {                                                       \
+                       _Static_assert(!__builtin_types_compatible_p(__typeof__(*(p)), void), \
+                                      "void * has no item size: use par_pool_map_sized");    \
+                       int par_unused;                                                       \
+                   }))
 #else
 #define PAR_SIZE(p) (sizeof *(p))
 #endif
@@ -169,11 +169,11 @@ PAR_API ssize_t par_pool_map_sized(par_pool *pool, par_fn *fn, const void *in, s
 #define par_pool_map(pool, fn, in, out, n) par_pool_map_sized((pool), (fn), (in), PAR_SIZE(in), (out), PAR_SIZE(out), (n), NULL)
 
 /* The same with options: par_pool_map_with(pool, fn, in, out, n, &(par_job_opts){ .ctx = &c, .ctx_size = sizeof c }). */
-#define par_pool_map_with(pool, fn, in, out, n, ...)                                                                               \
+#define par_pool_map_with(pool, fn, in, out, n, ...) \
     par_pool_map_sized((pool), (fn), (in), PAR_SIZE(in), (out), PAR_SIZE(out), (n), __VA_ARGS__)
 
 /* The same over an array of strings, which are copied to the workers: the task's `in` is a const char *. */
-#define par_pool_map_strings(pool, fn, strings, out, n)                                                                            \
+#define par_pool_map_strings(pool, fn, strings, out, n) \
     par_pool_map_sized((pool), (fn), (strings), PAR_STRINGS + 0 * sizeof **(strings), (out), PAR_SIZE(out), (n), NULL)
 
 /* One item: runs fn(in, out) in a worker and waits. */
@@ -215,7 +215,8 @@ PAR_API size_t par_task_index(void);
 PAR_API int par_task_fail(int code, const char *format, ...) PAR_PRINTF(2, 3);
 
 /* A zeroed block of n * size bytes of shared memory, for a result of any size: store the pointer in the item's result. It is the
- * caller's, for par_shared_free, if the item succeeds; if the item fails or its worker dies it is freed.
+ * caller's, for par_shared_free, if the item succeeds; if the item fails or its worker dies it is freed. The task itself must not
+ * free it.
  * Errors: EPERM (not inside a task), EOVERFLOW, ENOSPC, ENOMEM; EINVAL (n or size is 0).
  * Safe: the thread that runs the task. */
 PAR_API void *par_task_alloc(size_t n, size_t size) PAR_MUST_CHECK PAR_ALLOC_SIZE(1, 2);

@@ -9,16 +9,16 @@
  *     printf("%s ended with %d\n", par_process_name(p), par_process_exitcode(p));
  *     par_process_free(p);
  *
- * The child is a fork of the program: it sees all memory as it was at the start, and what it writes is its own, except in shared
- * memory (par/shared.h), where both see one and the same. It keeps the program's descriptors, signal dispositions and mask; of
- * libpar's own descriptors it keeps those of the connection ends given to it. It leaves by _exit: stdout and stderr are flushed
- * then, other streams are not, and the program's exit handlers do not run. Threads that it started end with it.
+ * The child is a fork of the program: it sees all memory as it was at the start, and what it writes is its own, except in
+ * shared memory (par/shared.h), where both see one and the same. It keeps the program's descriptors, signal dispositions and
+ * mask; of libpar's own descriptors it keeps those of the connection ends given to it. It leaves by _exit: stdout and stderr
+ * are flushed then, other streams are not, and the program's exit handlers do not run. Threads that it started end with it.
  *
- * A handle is used in the process that started the child; in every other process, also in the child itself, it is EPERM. Several
- * threads may use one handle at a time, except that nobody may use it during or after its par_process_free.
+ * A handle is used in the process that started the child; in every other process, also in the child itself, it is EPERM.
+ * Several threads may use one handle at a time, except that nobody may use it during or after its par_process_free.
  *
- * A program may ignore SIGCHLD, or wait for any child: then the library may not learn how its child ended. A child whose function
- * returned has left its code with the library; of any other the exit code is PAR_EXIT_UNKNOWN.
+ * A program may ignore SIGCHLD, or wait for any child: then the library may not learn how its child ended. A child whose
+ * function returned has left its code with the library; of any other the exit code is PAR_EXIT_UNKNOWN.
  */
 #ifndef PAR_PROCESS_H
 #define PAR_PROCESS_H
@@ -43,37 +43,37 @@ typedef struct par_process_opts {
     PAR_RESERVED;
 } par_process_opts;
 
-/* Forget the handle, never waiting. A child that still runs goes on, and a later par_process_start or par_process_active_children
- * reaps it once it has ended. NULL is fine; the handles of par_process_current and par_process_parent are the library's: nothing
- * happens, nor in another process than the handle's. Keeps errno.
+/* Forget the handle, never waiting. A child that still runs goes on, and a later par_process_start or
+ * par_process_active_children reaps it once it has ended. NULL is fine; the handles of par_process_current and
+ * par_process_parent are the library's: nothing happens, nor in another process than the handle's. Keeps errno.
  * Safe: any thread, forked child. */
 PAR_API void par_process_free(par_process *process);
 
 /* Run fn(arg) in a child process. With arg_size > 0 the function gets its own writable copy of so many bytes, aligned as malloc
- * does; with arg_size 0 it gets the pointer itself, whose target in private memory is the child's own since the fork. The child's
- * exit code is fn's result & 255. Flushes stdout and stderr before the fork, so that nothing is printed twice.
+ * does; with arg_size 0 it gets the pointer itself, whose target in private memory is the child's own since the fork. The
+ * child's exit code is fn's result & 255. Flushes stdout and stderr before the fork, so that nothing is printed twice.
  *
  * The ends in `give` belong to the child from now on: here they are EPERM, there is nothing to close. When the start fails they
  * are this process's as before. A child that is not a daemon lives on when this process ends.
  *
  * The handle is the caller's, to be freed by par_process_free.
  * Errors: EINVAL fn is NULL, arg is NULL although it has a size, or an end is given twice or is no end; EBADF an end is closed;
- * EPERM an end belongs to another process; EAGAIN no process to be had (limit of processes, or 4096 in the family); ENOMEM; ENOSPC
- * shared memory is full; EMFILE, ENFILE no descriptor for the daemon's life line.
+ * EPERM an end belongs to another process; EAGAIN no process to be had (limit of processes, or 4096 in the family); ENOMEM;
+ * ENOSPC shared memory is full; EMFILE, ENFILE no descriptor for the daemon's life line.
  * Safe: any thread, forked child. */
-PAR_API par_process *par_process_start(int (*fn)(void *arg), const void *arg, size_t arg_size, const par_process_opts *opts)
-    PAR_MUST_CHECK PAR_RELEASED_BY(par_process_free);
+PAR_API par_process *par_process_start(int (*fn)(void *arg), const void *arg, size_t arg_size,
+                                       const par_process_opts *opts) PAR_MUST_CHECK PAR_RELEASED_BY(par_process_free);
 
-/* Wait until the child has ended. 0 = ended; again and again, from any number of threads. The parent process (par_process_parent)
- * can be waited for as well.
+/* Wait until the child has ended. 0 = ended; again and again, from any number of threads. The parent process
+ * (par_process_parent) can be waited for as well.
  * Errors: ETIMEDOUT it still runs; EDEADLK it is this very process; EINVAL no process handle; EPERM another process's handle;
  * EINTR par_interrupt.
  * Safe: any thread, forked child (which has no children yet). */
 PAR_API int par_process_join(par_process *process, par_time deadline);
 
 /* How it ended: 0..255 the function's result & 255 or the argument of its exit; -9 if SIGKILL ended it, and so on;
- * PAR_EXIT_RUNNING; PAR_EXIT_UNKNOWN if somebody else took its exit status, if it could not begin (par_error says why), if it is
- * the parent process, or if the handle is wrong (then errno is set). Never waits.
+ * PAR_EXIT_RUNNING; PAR_EXIT_UNKNOWN if somebody else took its exit status, if it could not begin (par_error says why), if it
+ * is the parent process, or if the handle is wrong (then errno is set). Never waits.
  * Errors: EINVAL no process handle; EPERM another process's handle.
  * Safe: any thread, forked child. */
 PAR_API int par_process_exitcode(const par_process *process);
@@ -101,10 +101,10 @@ PAR_API int par_process_terminate(par_process *process);
 PAR_API int par_process_kill(par_process *process);
 PAR_API int par_process_interrupt(par_process *process);
 
-/* A descriptor that is readable once the child has ended, for poll, select and epoll. It belongs to the handle: do not close it;
- * it stays readable until par_process_free. No child inherits it.
- * Errors: ENOTSUP the kernel has none (before Linux 5.3), or it was out of descriptors when the child started; EINVAL no process
- * handle; EPERM another process's handle, this process itself or its parent.
+/* A descriptor that is readable once the child has ended, for poll, select and epoll. It belongs to the handle: do not close
+ * it; it stays readable until par_process_free. No child inherits it.
+ * Errors: ENOTSUP the kernel has none (before Linux 5.3), or it was out of descriptors when the child started; EINVAL no
+ * process handle; EPERM another process's handle, this process itself or its parent.
  * Safe: any thread, forked child. */
 PAR_API int par_process_fileno(const par_process *process);
 
@@ -119,8 +119,8 @@ PAR_API par_process *par_process_current(void);
  * Safe: any thread, forked child. */
 PAR_API par_process *par_process_parent(void);
 
-/* The children of this process that still run and whose handles were not freed, oldest first: stores up to `max` borrowed handles
- * in `list` (which may be NULL if max is 0) and returns how many there are. Reaps the ended ones as a side effect.
+/* The children of this process that still run and whose handles were not freed, oldest first: stores up to `max` borrowed
+ * handles in `list` (which may be NULL if max is 0) and returns how many there are. Reaps the ended ones as a side effect.
  * Safe: any thread, forked child. */
 PAR_API size_t par_process_active_children(par_process **list, size_t max);
 

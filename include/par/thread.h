@@ -3,8 +3,8 @@
  * par/thread.h: run a function in another thread; the same shape as par/process.h.
  *
  * A handle is used in the process that started the thread, by any of its threads, also by that thread itself; in every other
- * process, a forked child for instance, it is EPERM. Nobody may use it during or after its par_thread_free. All threads end with
- * their process: there is no "daemon" here, and a program that wants a thread's work to be finished joins it.
+ * process, a forked child for instance, it is EPERM. Nobody may use it during or after its par_thread_free. All threads end
+ * with their process: there is no "daemon" here, and a program that wants a thread's work to be finished joins it.
  */
 #ifndef PAR_THREAD_H
 #define PAR_THREAD_H
@@ -21,24 +21,24 @@ typedef struct par_thread_opts {
     PAR_RESERVED;
 } par_thread_opts;
 
-/* Forget the handle, never waiting. A thread that still runs goes on. NULL is fine; in another process than the handle's nothing
- * happens. Keeps errno.
+/* Forget the handle, never waiting. A thread that still runs goes on. NULL is fine; in another process than the handle's
+ * nothing happens. Keeps errno.
  * Safe: any thread, forked child. */
 PAR_API void par_thread_free(par_thread *thread);
 
-/* Run fn(arg) in a new thread; returns once the thread runs. With arg_size > 0 the function gets its own writable copy of so many
- * bytes, aligned as malloc does and freed when the function ends; with arg_size 0 it gets the pointer itself. The handle is the
- * caller's, to be freed by par_thread_free.
- * Errors: EINVAL fn is NULL, arg is NULL although it has a size, or the stack is too small; EAGAIN no thread to be had, or it did
- * not begin within ten seconds (then fn does not run); EOVERFLOW arg_size is absurd; ENOMEM; ENOSPC shared memory is full.
+/* Run fn(arg) in a new thread; returns once the thread runs. With arg_size > 0 the function gets its own writable copy of so
+ * many bytes, aligned as malloc does and valid until the function ends; with arg_size 0 it gets the pointer itself. The handle
+ * is the caller's, to be freed by par_thread_free.
+ * Errors: EINVAL fn is NULL, arg is NULL although it has a size, or the stack is too small; EAGAIN no thread to be had, or it
+ * did not begin within ten seconds (then fn does not run); EOVERFLOW arg_size is absurd; ENOMEM; ENOSPC shared memory is full.
  * Safe: any thread, forked child. */
-PAR_API par_thread *par_thread_start(int (*fn)(void *arg), const void *arg, size_t arg_size, const par_thread_opts *opts)
-    PAR_MUST_CHECK PAR_RELEASED_BY(par_thread_free);
+PAR_API par_thread *par_thread_start(int (*fn)(void *arg), const void *arg, size_t arg_size,
+                                     const par_thread_opts *opts) PAR_MUST_CHECK PAR_RELEASED_BY(par_thread_free);
 
 /* Wait until the thread's function has ended. 0 = ended; again and again, from any number of threads. What the thread wrote is
  * visible then.
- * Errors: ETIMEDOUT it still runs; EDEADLK it is the calling thread; EINVAL no thread handle; EPERM another process's handle; EINTR
- * par_interrupt.
+ * Errors: ETIMEDOUT it still runs; EDEADLK it is the calling thread; EINVAL no thread handle; EPERM another process's handle;
+ * EINTR par_interrupt.
  * Safe: any thread, forked child (which has no threads yet). */
 PAR_API int par_thread_join(par_thread *thread, par_time deadline);
 

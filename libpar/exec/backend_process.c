@@ -7,15 +7,23 @@
  */
 #include "crew.h"
 
-#include <signal.h>
 #include <stdio.h>
 
-#define DYING_NS 50000000 /* from the kernel's first notice of a death to the end of the process; longer only under great load */
+#define DYING_NS 50000000 /* from the first notice of a death to the end of the process; longer only under great load */
 
 struct start {
     const struct pari_crew *crew;
     unsigned index;
 };
+
+/* A task has called pthread_exit: the worker is gone, whatever other threads it may have left behind. */
+static void
+thread_is_gone(void *unused)
+{
+    (void)unused;
+    (void)fflush(stdout); /* as at any other end of a worker */
+    pari_exit_now(0);
+}
 
 static int
 process_main(void *arg)
@@ -27,12 +35,12 @@ process_main(void *arg)
 
     par_interrupt(false); /* the creator's affair */
     seat.record = &seat.pool->worker[seat.index];
+    pthread_cleanup_push(thread_is_gone, NULL);
     refusal = pari_worker_run(&seat, crew->opts.initializer, (void *)crew->opts.initarg);
-    if (refusal != 0)
-        return 1;
-    if (crew->opts.finalizer != NULL && atomic_load(&seat.pool->state) == PARI_POOL_CLOSED)
+    if (refusal == 0 && crew->opts.finalizer != NULL && atomic_load(&seat.pool->state) == PARI_POOL_CLOSED)
         crew->opts.finalizer(seat.state);
-    return 0;
+    pthread_cleanup_pop(0);
+    return refusal == 0 ? 0 : 1;
 }
 
 static int
@@ -52,15 +60,28 @@ process_start(struct pari_crew *crew, unsigned index)
     return 0;
 }
 
-/* The kernel marks the alive word of a process some microseconds before the process can be reaped. A sleeper is woken only once,
- * by the mark; so whoever sees a marked word stays with that process until it is gone. */
-static bool
-is_dying(struct pari_hand *hand)
+/* The alive word of a process once it is born; 0 before: its slot's last owner may have left a mark there. */
+static uint32_t
+alive_word(pari_member member)
 {
-    uint32_t alive = atomic_load(pari_member_alive_word(hand->child->member)), before = hand->alive;
+    return pari_member_pid(member) != 0 ? atomic_load(pari_member_alive_word(member)) : 0;
+}
+
+/* The kernel marks the alive word of a process some microseconds before the process can be reaped, and it wakes a sleeper only
+ * once, by that mark. So whoever sees the word change stays with that process until it is gone; and while the word stays as it
+ * is, the kernel need not be asked. */
+static bool
+is_gone(struct pari_hand *hand)
+{
+    pari_member member = hand->child->member;
+    uint32_t before = hand->alive, alive = alive_word(member);
 
     hand->alive = alive;
-    return before != 0 && alive != before;
+    if (alive != 0 && alive == before && !pari_member_is_dead(member))
+        return false;
+    if (pari_child_poll(hand->child))
+        return true;
+    return before != 0 && alive != before && pari_child_wait(hand->child, PAR_TIME(pari_now_ns() + DYING_NS)) == 0;
 }
 
 static bool
@@ -68,8 +89,7 @@ process_ended(struct pari_crew *crew, unsigned index, struct pari_end *end)
 {
     struct pari_hand *hand = &crew->hand[index];
 
-    if (!pari_child_poll(hand->child) &&
-        (!is_dying(hand) || pari_child_wait(hand->child, PAR_TIME(pari_now_ns() + DYING_NS)) != 0))
+    if (!is_gone(hand))
         return false;
     *end = (struct pari_end){ hand->child->pid, hand->child->exit, hand->child->error };
     atomic_store(&crew->pool->worker[index].member, 0);
@@ -81,7 +101,7 @@ process_ended(struct pari_crew *crew, unsigned index, struct pari_end *end)
 static void
 process_end(struct pari_crew *crew, unsigned index, int signal)
 {
-    (void)pari_child_kill(crew->hand[index].child, signal); /* EPERM: it has changed its user; its death is waited for in vain */
+    (void)pari_child_kill(crew->hand[index].child, signal); /* EPERM: it has changed its user, and may go on */
 }
 
 const struct pari_backend pari_backend_process = { process_start, process_ended, process_end, false };

@@ -3,14 +3,14 @@
  * child.c: a child process as such: its birth, its end, and that nobody kills or reaps another one in its place.
  *
  * A child's end is found by reaping exactly it, through its pidfd where there is one. From then on its pid may belong to a
- * stranger, so reaping and killing both happen under the private lock and look at is_ended first. Waiting is a poll of the pidfd,
- * without one a nap on its alive word.
+ * stranger, so reaping and killing both happen under the private lock and look at is_ended first. Waiting is a poll of the
+ * pidfd, without one a nap on its alive word.
  *
- * What a child cannot do at its birth (its record lock, its life line) it tells by ending with the errno as exit code before its
- * slot carries a pid: nothing else ends so, and the start need not wait for an answer.
+ * What a child cannot do at its birth (its record lock, its life line) it tells by ending with the errno as exit code before
+ * its slot carries a pid: nothing else ends so, and the start need not wait for an answer.
  *
- * Private to the process: every struct pari_child and the list of the dropped, guarded by the private lock. A forked child forgets
- * them: they are its parent's.
+ * Private to the process: every struct pari_child and the list of the dropped, guarded by the private lock. A forked child
+ * forgets them: they are its parent's.
  * If a process dies here: its own children are orphans then; the kernel ends the daemons among them, and each one's slot is
  * released by whoever finds both dead.
  */
@@ -61,7 +61,7 @@ be_born(const struct birth *birth)
     return pari_member_born(birth->member);
 }
 
-static void __attribute__((noreturn))
+static _Noreturn void
 live(const struct birth *birth)
 {
     int code;
@@ -122,6 +122,7 @@ start_child(struct birth *birth)
     if (pid < 0)
         goto fail;
     pari_fd_close(birth->line[1]);
+    pari_member_forked(birth->member, pid);
     child->member = birth->member;
     child->pid = pid;
     child->pidfd = pari_pidfd(pid);
@@ -137,7 +138,7 @@ fail:
 struct pari_child *
 pari_child_start(int (*main)(void *arg), void *arg, const struct pari_child_opts *opts)
 {
-    struct birth birth = {.main = main, .arg = arg, .opts = opts, .member = opts->member, .line = {-1, -1}};
+    struct birth birth = { .main = main, .arg = arg, .opts = opts, .member = opts->member, .line = { -1, -1 } };
     struct pari_child *child = NULL;
     int cancel = pari_cancel_off();
 
@@ -174,7 +175,7 @@ note_end(struct pari_child *child, bool is_reaped, int code)
 static bool
 reap(struct pari_child *child)
 {
-    struct pari_exit how = {0};
+    struct pari_exit how = { 0 };
     int result;
 
     if (child->is_ended)
@@ -216,7 +217,7 @@ nap_beside(const struct pari_child *child, struct pari_nap *nap, par_time deadli
 int
 pari_child_wait(struct pari_child *child, par_time deadline)
 {
-    struct pari_nap nap = {0};
+    struct pari_nap nap = { 0 };
     bool may_poll = true;
 
     while (pari_child_poll(child) == 0) {
@@ -224,7 +225,7 @@ pari_child_wait(struct pari_child *child, par_time deadline)
             return pari_fail(ETIMEDOUT);
         if (pari_is_interrupted())
             return pari_fail(EINTR);
-        if (may_poll && child->pidfd >= 0) /* 0: the slice is over; else it is readable, and what poll says next is taken as is */
+        if (may_poll && child->pidfd >= 0) /* not 0: the child has ended; if poll is wrong there, nap once */
             may_poll = pari_fd_poll(child->pidfd, POLLIN, pari_slice_end(deadline, SLICE_NS)) == 0;
         else if (nap_beside(child, &nap, deadline) != 0)
             return -1;

@@ -24,28 +24,30 @@ struct pari_child {
 };
 
 struct pari_child_opts {
-    const int *keep;        /* tracked descriptors that stay open in the child */
-    unsigned n_keep;        /* at most PARI_MAX_KEEP */
-    pari_member member;     /* reserved by the caller (who gives it things before the fork); 0: start reserves one */
-    const char *name;       /* par_process_name(par_process_current()) in the child, private memory; NULL: its parent's */
-    const char *identity;   /* "1:2", the prefix of its children's default names; NULL: its parent's */
-    bool is_daemon;         /* killed when this process is gone, also when it makes no call */
-    bool is_service;        /* pool and manager: default dispositions, empty mask, SIGINT ignored, stdin = /dev/null */
+    const int *keep;      /* tracked descriptors that stay open in the child */
+    unsigned n_keep;      /* at most PARI_MAX_KEEP */
+    pari_member member;   /* reserved by the caller (who gives it things before the fork); 0: start reserves one */
+    const char *name;     /* par_process_name(par_process_current()) in the child, private memory; NULL: its parent's */
+    const char *identity; /* "1:2", the prefix of its children's default names; NULL: its parent's */
+    bool is_daemon;       /* killed when this process is gone, also when it makes no call */
+    bool is_service;      /* pool and manager: default dispositions, empty mask, SIGINT ignored, stdin = /dev/null */
 };
 
 #define PARI_MAX_KEEP 16
 
 /* Flush stdout and stderr, fork, and run main(arg) in the child, which leaves with main's result & 255 after flushing its own
- * stdout and stderr. The child is a member of the family before main runs. `arg` and the strings of `opts` are needed until start
- * returns. NULL: EAGAIN (no process or slot to be had), ENOMEM, ENOSPC, EMFILE; nothing is left then, also opts->member is released. */
+ * stdout and stderr. The child is a member of the family before main runs. `arg` and the strings of `opts` are needed until
+ * start returns. NULL: EAGAIN (no process or slot to be had), ENOMEM, ENOSPC, EMFILE; nothing is left then, also opts->member
+ * is released. */
 struct pari_child *pari_child_start(int (*main)(void *arg), void *arg, const struct pari_child_opts *opts);
 
 /* All of these may be called by several threads at a time, but for drop. */
-int pari_child_poll(struct pari_child *child);                     /* 1: it has ended and is reaped; 0: it runs */
+int pari_child_poll(struct pari_child *child);                    /* 1: it has ended and is reaped; 0: it runs */
 int pari_child_wait(struct pari_child *child, par_time deadline); /* 0: ended; -1 ETIMEDOUT, EINTR (par_interrupt) */
 int pari_child_kill(struct pari_child *child, int signal);        /* never hits another process; ended already is 0; -1 EPERM */
 
-/* Close and free. A child that still runs is reaped by a later call of the library; a daemon's life line stays. NULL is fine. */
+/* Close and free. A child that still runs is reaped by a later call of the library; a daemon's life line stays. NULL is fine.
+ * */
 void pari_child_drop(struct pari_child *child);
 
 /* Reap the dropped that have ended meanwhile; every start does it. */

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct pari_identity me = {.name = "MainProcess", .numbers = ""};
+static struct pari_identity me = { .name = "MainProcess", .numbers = "" };
 static _Atomic unsigned n_named; /* children that were given a number */
 
 const struct pari_identity *

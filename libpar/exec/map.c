@@ -161,8 +161,10 @@ wait_for_workers(struct pari_map *map)
         uint32_t key = pari_eventcount_prepare(news);
         unsigned n_live = pari_crew_bury(crew);
         look_for_stop(map);
-        if (map->stop == PARI_STOP_NONE && n_live < crew->pool->n_workers)
-            (void)pari_crew_fill(crew); /* what fails now is tried again after the next nap */
+        if (map->stop == PARI_STOP_NONE && n_live < crew->pool->n_workers && pari_crew_fill(crew) > n_live)
+            nap = (struct pari_nap){
+                0
+            }; /* newcomers: their fate is soon known. Who failed to start is tried again after a nap */
         kill_late(map);
         if ((map->stop != PARI_STOP_NONE || atomic_load(&map->job->next) >= map->end) && !somebody_is_in(map))
             return;

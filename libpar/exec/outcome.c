@@ -19,8 +19,8 @@ statuses(const struct pari_map *map)
 static void
 settle_pending(struct pari_map *map)
 {
-    bool is_cancelled = map->stop == PARI_STOP_CANCELLED || map->stop == PARI_STOP_TERMINATED ||
-                        map->stop == PARI_STOP_INTERRUPTED;
+    bool is_cancelled =
+        map->stop == PARI_STOP_CANCELLED || map->stop == PARI_STOP_TERMINATED || map->stop == PARI_STOP_INTERRUPTED;
     uint8_t state = PARI_FINAL(is_cancelled ? PAR_CANCELLED : PAR_UNRUN), *status = statuses(map);
 
     for (size_t i = 0; i < map->request->n; i++)
@@ -181,17 +181,12 @@ static int
 error_of(const struct pari_map *map)
 {
     switch (map->stop) {
-    case PARI_STOP_DEADLINE:
-        return ETIMEDOUT;
+    case PARI_STOP_DEADLINE: return ETIMEDOUT;
     case PARI_STOP_CANCELLED:
-    case PARI_STOP_TERMINATED:
-        return ECANCELED;
-    case PARI_STOP_INTERRUPTED:
-        return EINTR;
-    case PARI_STOP_BROKEN:
-        return ENOTRECOVERABLE;
-    case PARI_STOP_NONE:
-        break;
+    case PARI_STOP_TERMINATED: return ECANCELED;
+    case PARI_STOP_INTERRUPTED: return EINTR;
+    case PARI_STOP_BROKEN: return ENOTRECOVERABLE;
+    case PARI_STOP_NONE: break;
     }
     return map->n_lost > 0 ? ECHILD : 0;
 }

@@ -2,16 +2,16 @@
  *
  * thread.c: par_thread: a function in a thread, with the same shape as a process.
  *
- * Shared state: none. As with par_process, the handle in the arena holds only the name; the thread's record is private memory. It
- * is used by the handle, by the thread itself and by the start; who leaves last frees it. The list of records and their users are
- * guarded by the private lock; state is atomic, and changed is where starters and joiners sleep. code is written before state
- * says ENDED.
+ * Shared state: none. As with par_process, the handle in the arena holds only the name; the thread's record is private memory.
+ * It is used by the handle, by the thread itself and by the start; who leaves last frees it. The list of records and their
+ * users are guarded by the private lock; state is atomic, and changed is where starters and joiners sleep. code is written
+ * before state says ENDED.
  *
- * A thread leaves its function by returning, by pthread_exit or by cancellation: a cleanup handler makes sure that ENDED is said
- * in each case. After that it only runs the destructors of its thread-specific data, so the joiner who comes first joins the
- * pthread itself, for a bounded while; if that is not enough, the free detaches it.
- * A forked child forgets the list: the threads are its parent's. The record of the forking thread stays usable there, since its
- * function may return in the child as well.
+ * A thread leaves its function by returning, by pthread_exit or by cancellation: a cleanup handler makes sure that ENDED is
+ * said in each case. After that it only runs the destructors of its thread-specific data, so the joiner who comes first joins
+ * the pthread itself, for a bounded while; if that is not enough, the free detaches it.
+ * A forked child forgets the list: the threads are its parent's. The record of the forking thread stays usable there, since
+ * its function may return in the child as well.
  * If a process dies here: its handles are swept with its slot.
  */
 #include <par/thread.h>
@@ -197,18 +197,16 @@ new_handle(const char *given)
         given = name;
     }
     size = strlen(given) + 1;
-    thread = pari_handle_new(PARI_THREAD, sizeof *thread + size);
-    if (thread != NULL) {
+    thread = pari_handle_new_private(PARI_THREAD, sizeof *thread + size);
+    if (thread != NULL)
         memcpy(thread->name, given, size);
-        pari_heap_own(thread, pari_self());
-    }
     return thread;
 }
 
 static int
 wait_until_it_runs(struct record *record)
 {
-    struct pari_nap nap = {0};
+    struct pari_nap nap = { 0 };
     par_time deadline = par_in(START_SECONDS);
 
     while (state_of(record) == STATE_STARTING) {
@@ -331,7 +329,7 @@ int
 par_thread_join(par_thread *thread, par_time deadline)
 {
     struct record *record = record_of(thread);
-    struct pari_nap nap = {0};
+    struct pari_nap nap = { 0 };
 
     if (record == NULL)
         return -1;

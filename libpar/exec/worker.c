@@ -111,19 +111,22 @@ run_item(struct pari_seat *seat, struct pari_job *job, uint64_t item)
     else
         settle(seat, item, code);
     atomic_signal_fence(memory_order_seq_cst); /* the outcome comes before the next claim */
-    atomic_store_explicit(&record->done, atomic_load_explicit(&record->done, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
 void
 pari_worker_run_items(struct pari_seat *seat, uint64_t first, uint64_t end)
 {
     struct pari_job *job = seat->job;
+    struct pari_worker *record = seat->record;
+    uint64_t done = atomic_load_explicit(&record->done, memory_order_relaxed); /* our own store */
 
     for (uint64_t item = first; item < end; item++) {
         if (pari_unlikely(atomic_load_explicit(&job->stop, memory_order_relaxed) != 0)) /* an item sooner or later */
             return;
-        if (pari_likely(atomic_load_explicit(&job->status[item], memory_order_relaxed) == 0)) /* settled before this pass */
-            run_item(seat, job, item);
+        if (pari_unlikely(atomic_load_explicit(&job->status[item], memory_order_relaxed) != 0)) /* settled in a pass before */
+            continue;
+        run_item(seat, job, item);
+        atomic_store_explicit(&record->done, ++done, memory_order_relaxed); /* read for progress only */
     }
 }
 

@@ -20,9 +20,9 @@ enum {
 
 /* One worker's record. Only the worker writes it, on cache lines of its own; the creator does while there is no worker in it. */
 struct pari_worker {
-    _Atomic uint64_t claim;  /* the item it runs: pass tag and index; 0 between passes. One store names what its death costs */
-    _Atomic uint64_t in;     /* the pass it is in; 0: it touches no job */
-    _Atomic uint64_t done;   /* items finished in this job, failed ones included */
+    _Atomic uint64_t claim; /* the item it runs: pass tag and index; 0 between passes. One store names what its death costs */
+    _Atomic uint64_t in;    /* the pass it is in; 0: it touches no job */
+    _Atomic uint64_t done;  /* items finished in this job, failed ones included */
     _Atomic uint64_t failed;
     _Atomic uint64_t member; /* a process worker; 0: none, or a thread. Written by the creator */
     _Atomic uint32_t phase;
@@ -36,13 +36,13 @@ struct par_pool {
     struct pari_handle handle;
     uint32_t n_workers;
     uint32_t backend;
-    _Atomic uint32_t state;         /* PARI_POOL_OPEN ...; only ever rises */
-    _Atomic uint32_t is_busy;       /* a map runs: nobody leaves a closed pool meanwhile */
-    _Atomic int64_t terminated_at;  /* ns; 0: not */
-    _Atomic uint64_t pass;          /* the pass that is open to workers; 0: none */
-    struct pari_job *_Atomic job;   /* its job: set before `pass`, valid for those who are in it */
-    struct pari_eventcount work;    /* workers sleep here */
-    struct pari_eventcount news;    /* the creator sleeps here */
+    _Atomic uint32_t state;        /* PARI_POOL_OPEN ...; only ever rises */
+    _Atomic uint32_t is_busy;      /* a map runs: nobody leaves a closed pool meanwhile */
+    _Atomic int64_t terminated_at; /* ns; 0: not */
+    _Atomic uint64_t pass;         /* the pass that is open to workers; 0: none */
+    struct pari_job *_Atomic job;  /* its job: set before `pass`, valid for those who are in it */
+    struct pari_eventcount work;   /* workers sleep here */
+    struct pari_eventcount news;   /* the creator sleeps here */
     _Alignas(PARI_CACHE_LINE) struct pari_worker worker[];
 };
 

@@ -59,7 +59,7 @@ payload_of(par_obj *reply)
 
     if (par_obj_type(reply) == PAR_TUPLE && par_obj_len(reply) == 2 && kind != NULL) {
         if (strcmp(kind, PARI_REPLY_RETURN) == 0)
-            result = par_obj_copy(par_obj_item(reply, 1)), error = ENOMEM;
+            result = pari_obj_seq_take(reply, 1);
         else
             error = refusal(kind, par_obj_item(reply, 1));
     }

@@ -22,11 +22,11 @@ arg(const struct pari_method_call *call, size_t i)
     return par_obj_item(call->args, i);
 }
 
-/* An argument as the object's own. */
+/* Take the last argument that is left. */
 static par_obj *
-arg_copy(const struct pari_method_call *call, size_t i)
+take_last(struct pari_method_call *call)
 {
-    return par_obj_copy(arg(call, i));
+    return pari_obj_seq_take(call->args, par_obj_len(call->args) - 1);
 }
 
 static bool
@@ -95,13 +95,13 @@ get_text(struct pari_method_call *call)
 static int
 list_append(struct pari_method_call *call)
 {
-    return answer_done(call, par_obj_append(call->object, arg_copy(call, 0)));
+    return answer_done(call, par_obj_append(call->object, take_last(call)));
 }
 
 static int
 list_extend(struct pari_method_call *call)
 {
-    return answer_done(call, pari_obj_list_extend(call->object, arg_copy(call, 0)));
+    return answer_done(call, pari_obj_list_extend(call->object, take_last(call)));
 }
 
 static int
@@ -111,7 +111,7 @@ list_insert(struct pari_method_call *call)
 
     if (!index_of(arg(call, 0), &i))
         return pari_fail(EINVAL);
-    return answer_done(call, pari_obj_list_insert(call->object, i, arg_copy(call, 1)));
+    return answer_done(call, pari_obj_list_insert(call->object, i, take_last(call)));
 }
 
 static int
@@ -213,7 +213,7 @@ list_set(struct pari_method_call *call)
 
     if (!index_of(arg(call, 0), &i))
         return pari_fail(EINVAL);
-    return answer_done(call, pari_obj_list_set(call->object, i, arg_copy(call, 1)));
+    return answer_done(call, pari_obj_list_set(call->object, i, take_last(call)));
 }
 
 static int
@@ -239,7 +239,9 @@ dict_get(struct pari_method_call *call)
 static int
 dict_set(struct pari_method_call *call)
 {
-    return answer_done(call, par_obj_set(call->object, arg_copy(call, 0), arg_copy(call, 1)));
+    par_obj *value = take_last(call), *key = take_last(call);
+
+    return answer_done(call, par_obj_set(call->object, key, value));
 }
 
 static int
@@ -281,7 +283,7 @@ dict_values(struct pari_method_call *call)
 static int
 dict_update(struct pari_method_call *call)
 {
-    return answer_done(call, pari_obj_dict_update(call->object, arg_copy(call, 0)));
+    return answer_done(call, pari_obj_dict_update(call->object, take_last(call)));
 }
 
 static int
@@ -318,7 +320,7 @@ dict_add(struct pari_method_call *call)
     sum = sum_of(old, par_obj_as_int(arg(call, 1), 0));
     if (sum == NULL)
         return -1;
-    return answer_done(call, par_obj_set(call->object, arg_copy(call, 0), sum));
+    return answer_done(call, par_obj_set(call->object, pari_obj_seq_take(call->args, 0), sum));
 }
 
 /* ---- names */

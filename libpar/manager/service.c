@@ -9,10 +9,8 @@
 #include <string.h>
 
 struct request {
-    par_obj *whole;
-    const char *ident; /* NULL: the server itself; the rest is borrowed from the whole */
-    const char *method;
-    const par_obj *args;
+    par_obj *whole, *args;
+    const char *ident, *method; /* borrowed from the whole; ident NULL: the server itself */
 };
 
 /* ---- refusals */
@@ -67,26 +65,40 @@ refuse_errno(struct pari_buffer *out, const char *absent)
 
 /* ---- requests */
 
+/* (ident, method, args, kwds), where no method takes keywords. */
+static bool
+request_is_valid(const par_obj *whole)
+{
+    const par_obj *ident = par_obj_item(whole, 0), *kwds = par_obj_item(whole, 3);
+
+    return par_obj_type(whole) == PAR_TUPLE && par_obj_len(whole) == 4 &&
+           (par_obj_type(ident) == PAR_STR || par_obj_type(ident) == PAR_NONE) &&
+           par_obj_type(par_obj_item(whole, 1)) == PAR_STR && par_obj_type(par_obj_item(whole, 2)) == PAR_TUPLE &&
+           par_obj_type(kwds) == PAR_DICT && par_obj_len(kwds) == 0;
+}
+
 /* 1: read. 0: a message whose values cannot be taken; it has been answered. -1: not a request. */
 static int
 request_read(struct request *request, const unsigned char *message, size_t length, struct pari_buffer *out)
 {
-    const par_obj *ident, *kwds;
-
     request->whole = pari_unpickle(message, length);
     if (request->whole == NULL)
         return errno == EBADMSG ? -1 : refuse_errno(out, NULL);
-    ident = par_obj_item(request->whole, 0);
-    kwds = par_obj_item(request->whole, 3);
-    request->ident = par_obj_as_str(ident, NULL);
+    if (!request_is_valid(request->whole)) {
+        par_obj_free(request->whole);
+        return -1;
+    }
+    request->ident = par_obj_as_str(par_obj_item(request->whole, 0), NULL);
     request->method = par_obj_as_str(par_obj_item(request->whole, 1), NULL);
-    request->args = par_obj_item(request->whole, 2);
-    if (par_obj_len(request->whole) == 4 && (request->ident != NULL || par_obj_type(ident) == PAR_NONE) &&
-        request->method != NULL && par_obj_type(request->args) == PAR_TUPLE && par_obj_type(kwds) == PAR_DICT &&
-        par_obj_len(kwds) == 0)
-        return 1;
+    request->args = pari_obj_seq_take(request->whole, 2);
+    return 1;
+}
+
+static void
+request_free(struct request *request)
+{
+    par_obj_free(request->args);
     par_obj_free(request->whole);
-    return -1;
 }
 
 /* ---- asked of an object */
@@ -117,7 +129,7 @@ pari_service_call(struct pari_service *service, const unsigned char *message, si
     if (read <= 0)
         return read;
     answered = call_method(service, &request, out);
-    par_obj_free(request.whole);
+    request_free(&request);
     return answered;
 }
 
@@ -132,9 +144,9 @@ answer_new(struct pari_buffer *out, par_obj *value)
     return answered;
 }
 
-/* An empty list or dict, or a copy of the initial value in the arguments. */
+/* An empty list or dict, or the initial value among the arguments. */
 static par_obj *
-first_value(const par_obj *args)
+first_value(par_obj *args)
 {
     const char *type = par_obj_as_str(par_obj_item(args, 0), "");
     const par_obj *initial = par_obj_item(args, 1);
@@ -144,12 +156,12 @@ first_value(const par_obj *args)
         return pari_null(EINVAL);
     if (initial == NULL)
         return is_list ? par_obj_list() : par_obj_dict();
-    return par_obj_type(initial) == (is_list ? PAR_LIST : PAR_DICT) ? par_obj_copy(initial) : pari_null(EINVAL);
+    return par_obj_type(initial) == (is_list ? PAR_LIST : PAR_DICT) ? pari_obj_seq_take(args, 1) : pari_null(EINVAL);
 }
 
 /* (ident, names of the methods), and one reference. */
 static int
-create(struct pari_service *service, const par_obj *args, struct pari_buffer *out)
+create(struct pari_service *service, par_obj *args, struct pari_buffer *out)
 {
     char ident[PARI_IDENT_SIZE];
     par_obj *value = first_value(args);
@@ -163,7 +175,7 @@ create(struct pari_service *service, const par_obj *args, struct pari_buffer *ou
 }
 
 static int
-dummy(struct pari_service *service, const par_obj *args, struct pari_buffer *out)
+dummy(struct pari_service *service, par_obj *args, struct pari_buffer *out)
 {
     (void)service;
     (void)args;
@@ -171,7 +183,7 @@ dummy(struct pari_service *service, const par_obj *args, struct pari_buffer *out
 }
 
 static int
-incref(struct pari_service *service, const par_obj *args, struct pari_buffer *out)
+incref(struct pari_service *service, par_obj *args, struct pari_buffer *out)
 {
     struct pari_object *object = pari_store_find(&service->store, par_obj_as_str(par_obj_item(args, 0), ""));
 
@@ -182,7 +194,7 @@ incref(struct pari_service *service, const par_obj *args, struct pari_buffer *ou
 }
 
 static int
-decref(struct pari_service *service, const par_obj *args, struct pari_buffer *out)
+decref(struct pari_service *service, par_obj *args, struct pari_buffer *out)
 {
     struct pari_object *object = pari_store_find(&service->store, par_obj_as_str(par_obj_item(args, 0), ""));
 
@@ -193,14 +205,14 @@ decref(struct pari_service *service, const par_obj *args, struct pari_buffer *ou
 }
 
 static int
-number_of_objects(struct pari_service *service, const par_obj *args, struct pari_buffer *out)
+number_of_objects(struct pari_service *service, par_obj *args, struct pari_buffer *out)
 {
     (void)args;
     return answer_new(out, par_int((int64_t)service->store.n));
 }
 
 static int
-end_service(struct pari_service *service, const par_obj *args, struct pari_buffer *out)
+end_service(struct pari_service *service, par_obj *args, struct pari_buffer *out)
 {
     (void)args;
     service->is_over = true;
@@ -209,7 +221,7 @@ end_service(struct pari_service *service, const par_obj *args, struct pari_buffe
 
 static const struct {
     const char *name;
-    int (*run)(struct pari_service *service, const par_obj *args, struct pari_buffer *out);
+    int (*run)(struct pari_service *service, par_obj *args, struct pari_buffer *out);
     int outcome;
 } controls[] = {
     {"accept_connection", dummy, PARI_SERVICE_ACCEPTED},
@@ -239,7 +251,7 @@ pari_service_control(struct pari_service *service, const unsigned char *message,
     if (read <= 0)
         return read;
     outcome = control(service, &request, out);
-    par_obj_free(request.whole);
+    request_free(&request);
     return outcome;
 }
 

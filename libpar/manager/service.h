@@ -27,7 +27,7 @@ void pari_service_end(struct pari_service *service); /* free all objects */
 
 struct pari_method_call {
     par_obj *object;
-    const par_obj *args; /* a tuple with as many items as the method wants */
+    par_obj *args; /* a tuple with as many items as the method wants; it may take them */
     struct pari_buffer *out;
 };
 

@@ -118,16 +118,12 @@ par_obj_equal(const par_obj *a, const par_obj *b)
         return false;
     switch (a->type) {
     case PAR_STR:
-    case PAR_BYTES:
-        return a->size == b->size && order_of_text(a, b) == PARI_SAME;
+    case PAR_BYTES: return a->size == b->size && order_of_text(a, b) == PARI_SAME;
     case PAR_LIST:
     case PAR_TUPLE:
-    case PAR_RECORD:
-        return seq_equal(a, b);
-    case PAR_DICT:
-        return dict_equal(a, b);
-    default:
-        return true; /* None */
+    case PAR_RECORD: return seq_equal(a, b);
+    case PAR_DICT: return dict_equal(a, b);
+    default: return true; /* None */
     }
 }
 
@@ -160,14 +156,10 @@ pari_obj_order(const par_obj *a, const par_obj *b, int *order)
         return pari_fail(EINVAL);
     switch (a->type) {
     case PAR_STR:
-    case PAR_BYTES:
-        *order = order_of_text(a, b);
-        return 0;
+    case PAR_BYTES: *order = order_of_text(a, b); return 0;
     case PAR_LIST:
-    case PAR_TUPLE:
-        return order_of_seqs(a, b, order);
-    default:
-        return pari_fail(EINVAL);
+    case PAR_TUPLE: return order_of_seqs(a, b, order);
+    default: return pari_fail(EINVAL);
     }
 }
 
@@ -228,25 +220,13 @@ bool
 pari_obj_hash(const par_obj *key, uint64_t *hash)
 {
     switch (par_obj_type(key)) {
-    case PAR_NONE:
-        *hash = mix(PAR_NONE, 0);
-        return true;
+    case PAR_NONE: *hash = mix(PAR_NONE, 0); return true;
     case PAR_BOOL:
-    case PAR_INT:
-        *hash = mix(PAR_INT, (uint64_t)par_obj_as_int(key, 0));
-        return true;
-    case PAR_FLOAT:
-        *hash = hash_float(key);
-        return true;
-    case PAR_STR:
-        *hash = pari_hash_text(((const struct pari_text *)key)->data, key->size);
-        return true;
-    case PAR_BYTES:
-        *hash = ~pari_hash_text(((const struct pari_text *)key)->data, key->size);
-        return true;
-    case PAR_TUPLE:
-        return hash_tuple(key, hash);
-    default:
-        return false;
+    case PAR_INT: *hash = mix(PAR_INT, (uint64_t)par_obj_as_int(key, 0)); return true;
+    case PAR_FLOAT: *hash = hash_float(key); return true;
+    case PAR_STR: *hash = pari_hash_text(((const struct pari_text *)key)->data, key->size); return true;
+    case PAR_BYTES: *hash = ~pari_hash_text(((const struct pari_text *)key)->data, key->size); return true;
+    case PAR_TUPLE: return hash_tuple(key, hash);
+    default: return false;
     }
 }

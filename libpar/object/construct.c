@@ -105,14 +105,10 @@ static par_obj *
 make_instance(struct pari_reader *r, const struct pari_class *class, const par_obj *args)
 {
     switch (pari_class_kind(class)) {
-    case PARI_CLASS_LIST:
-        return make_list(r, args);
-    case PARI_CLASS_BYTES: /* b'' of protocol 2 */
-        return args->size == 0 ? par_bytes(NULL, 0) : pari_null(EPROTONOSUPPORT);
-    case PARI_CLASS_ENCODE:
-        return encode_latin1(args);
-    default:
-        return pari_obj_instance(class, args);
+    case PARI_CLASS_LIST: return make_list(r, args);
+    case PARI_CLASS_BYTES: /* b'' of protocol 2 */ return args->size == 0 ? par_bytes(NULL, 0) : pari_null(EPROTONOSUPPORT);
+    case PARI_CLASS_ENCODE: return encode_latin1(args);
+    default: return pari_obj_instance(class, args);
     }
 }
 

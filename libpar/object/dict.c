@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DICT_FIRST 8                      /* pairs; up to here a dict has no index and is searched from end to end */
+#define DICT_FIRST 8                       /* pairs; up to here a dict has no index and is searched from end to end */
 #define DICT_MOST ((size_t)UINT32_MAX / 4) /* what the index can number */
 
 /* What is looked for: an object, or text that is no object. */

@@ -261,23 +261,16 @@ par_obj_copy(const par_obj *obj)
     if (!obj)
         return pari_null(ENOMEM);
     switch (obj->type) {
-    case PAR_BOOL:
-        return par_bool(obj->boolean);
-    case PAR_INT:
-        return par_int(obj->integer);
-    case PAR_FLOAT:
-        return par_float(obj->real);
+    case PAR_BOOL: return par_bool(obj->boolean);
+    case PAR_INT: return par_int(obj->integer);
+    case PAR_FLOAT: return par_float(obj->real);
     case PAR_STR:
-    case PAR_BYTES:
-        return text_new(obj->type, ((const struct pari_text *)obj)->data, obj->size);
+    case PAR_BYTES: return text_new(obj->type, ((const struct pari_text *)obj)->data, obj->size);
     case PAR_LIST:
     case PAR_TUPLE:
-    case PAR_RECORD:
-        return seq_copy(obj);
-    case PAR_DICT:
-        return pari_obj_dict_copy(obj);
-    default:
-        return par_none();
+    case PAR_RECORD: return seq_copy(obj);
+    case PAR_DICT: return pari_obj_dict_copy(obj);
+    default: return par_none();
     }
 }
 
@@ -293,12 +286,9 @@ int64_t
 par_obj_as_int(const par_obj *obj, int64_t otherwise)
 {
     switch (par_obj_type(obj)) {
-    case PAR_INT:
-        return obj->integer;
-    case PAR_BOOL:
-        return obj->boolean;
-    default:
-        return otherwise;
+    case PAR_INT: return obj->integer;
+    case PAR_BOOL: return obj->boolean;
+    default: return otherwise;
     }
 }
 
@@ -306,14 +296,10 @@ double
 par_obj_as_float(const par_obj *obj, double otherwise)
 {
     switch (par_obj_type(obj)) {
-    case PAR_FLOAT:
-        return obj->real;
-    case PAR_INT:
-        return (double)obj->integer;
-    case PAR_BOOL:
-        return obj->boolean;
-    default:
-        return otherwise;
+    case PAR_FLOAT: return obj->real;
+    case PAR_INT: return (double)obj->integer;
+    case PAR_BOOL: return obj->boolean;
+    default: return otherwise;
     }
 }
 

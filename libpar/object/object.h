@@ -16,7 +16,7 @@
 
 /* ---- list: index -1 is the last item */
 
-int pari_obj_list_extend(par_obj *list, par_obj *seq);            /* all items of a list or tuple; EINVAL: neither; ELOOP */
+int pari_obj_list_extend(par_obj *list, par_obj *seq);             /* all items of a list or tuple; EINVAL: neither; ELOOP */
 int pari_obj_list_insert(par_obj *list, ssize_t i, par_obj *item); /* i beyond an end means that end; ELOOP */
 int pari_obj_list_set(par_obj *list, ssize_t i, par_obj *item);    /* ENOENT: no such index; ELOOP */
 int pari_obj_list_del(par_obj *list, ssize_t i);                   /* ENOENT */
@@ -26,9 +26,13 @@ int pari_obj_list_remove(par_obj *list, const par_obj *value);     /* the first 
 ssize_t pari_obj_list_index(const par_obj *list, const par_obj *value); /* ENOENT */
 ssize_t pari_obj_list_count(const par_obj *list, const par_obj *value);
 par_obj *pari_obj_list_slice(const par_obj *list, ssize_t from, ssize_t to); /* copies of list[from:to] */
-int pari_obj_list_sort(par_obj *list);    /* stable; EINVAL: two items have no order, the list is as it was; ENOMEM */
+int pari_obj_list_sort(par_obj *list); /* stable; EINVAL: two items have no order, the list is as it was; ENOMEM */
 int pari_obj_list_reverse(par_obj *list);
 int pari_obj_list_clear(par_obj *list);
+
+/* Take item i, counted from 0, out of a list, tuple or record that nobody else sees, a message; those behind it move up. The
+ * caller's; NULL: there is none. */
+par_obj *pari_obj_seq_take(par_obj *seq, size_t i);
 
 /* ---- dict: a key that cannot be one (list, dict, record, a tuple with one of them) is EINVAL */
 
@@ -72,7 +76,7 @@ struct par_obj {
         bool boolean;
         int64_t integer;
         double real;
-        size_t size; /* of text or bytes, without the NUL that follows them; items of a list, tuple or record; pairs of a dict */
+        size_t size; /* bytes of text, without the NUL that follows; items of a list, tuple or record; pairs of a dict */
     };
 };
 
@@ -108,17 +112,18 @@ bool pari_obj_is_seq(const par_obj *obj);     /* has items: list, tuple or recor
 par_obj *pari_obj_seq(int type);              /* an empty one */
 int pari_obj_seq_reserve(par_obj *seq, size_t n);
 int pari_obj_seq_append(par_obj *seq, par_obj *item); /* of any type, for those who build it; takes item over */
-void pari_obj_seq_free(par_obj *seq);         /* all items and the array of them */
+void pari_obj_seq_free(par_obj *seq);                 /* all items and the array of them */
 
 bool pari_obj_is_inside(const par_obj *obj, const par_obj *of); /* or the same; NULL is inside nothing */
 
 /* May obj become part of parent? -1: ENOMEM NULL, EINVAL part of another or above parent, ELOOP too deep. */
 int pari_obj_may_adopt(const par_obj *parent, par_obj *obj);
-int pari_obj_has_room_below(const par_obj *parent, par_obj *obj, unsigned without); /* ELOOP; so many top levels of obj not counted */
-void pari_obj_adopt(par_obj *parent, par_obj *obj);          /* it does */
-par_obj *pari_obj_release(par_obj *obj);                     /* not part of anything any more */
-void pari_obj_drop(par_obj *obj);                            /* free what is or was part of another */
-void pari_obj_refuse(const par_obj *parent, par_obj *obj);   /* free what could not be put into parent, unless it is above it */
+int pari_obj_has_room_below(const par_obj *parent, par_obj *obj,
+                            unsigned without);             /* ELOOP; so many top levels of obj not counted */
+void pari_obj_adopt(par_obj *parent, par_obj *obj);        /* it does */
+par_obj *pari_obj_release(par_obj *obj);                   /* not part of anything any more */
+void pari_obj_drop(par_obj *obj);                          /* free what is or was part of another */
+void pari_obj_refuse(const par_obj *parent, par_obj *obj); /* free what could not be put into parent, unless it is above it */
 
 /* Objects that are to be freed together later, each once however often it is discarded. A list starts NULL. */
 void pari_obj_discard(par_obj **discarded, par_obj *obj);
@@ -132,8 +137,8 @@ struct pari_pair *pari_obj_dict_pair(const par_obj *dict, const par_obj *key); /
 bool pari_obj_hash(const par_obj *key, uint64_t *hash);
 uint64_t pari_hash_text(const char *text, size_t size);
 
-bool pari_utf8_is_valid(const char *text, size_t size);       /* lone surrogates are */
-uint32_t pari_utf8_next(const char **text);                   /* of valid text */
+bool pari_utf8_is_valid(const char *text, size_t size); /* lone surrogates are */
+uint32_t pari_utf8_next(const char **text);             /* of valid text */
 
 #define PARI_FLOAT_SIZE 40 /* more than the 24 that there are at most */
 void pari_float_repr(double value, char text[static PARI_FLOAT_SIZE]);
@@ -146,7 +151,7 @@ const struct pari_class *pari_class_find(const char *module, size_t module_size,
 const char *pari_class_module(const struct pari_class *class);
 const char *pari_class_name(const struct pari_class *class); /* without the module */
 int pari_class_kind(const struct pari_class *class);
-par_obj *pari_obj_class(const struct pari_class *class); /* the class itself, not an instance */
+par_obj *pari_obj_class(const struct pari_class *class);                         /* the class itself, not an instance */
 par_obj *pari_obj_instance(const struct pari_class *class, const par_obj *args); /* args: a tuple, stays the caller's */
 
 #endif

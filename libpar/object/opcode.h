@@ -6,10 +6,10 @@
 #define PARI_OPCODE_H
 
 enum pari_opcode {
-    OP_PROTO = 0x80,   /* u8 version */
-    OP_FRAME = 0x95,   /* u64 bytes to follow in one piece */
-    OP_STOP = '.',     /* the object on the stack is the result */
-    OP_MARK = '(',     /* where the items of the next list, tuple or dict begin */
+    OP_PROTO = 0x80, /* u8 version */
+    OP_FRAME = 0x95, /* u64 bytes to follow in one piece */
+    OP_STOP = '.',   /* the object on the stack is the result */
+    OP_MARK = '(',   /* where the items of the next list, tuple or dict begin */
     OP_POP = '0',
     OP_POP_MARK = '1', /* all down to the mark */
     OP_DUP = '2',
@@ -49,11 +49,11 @@ enum pari_opcode {
     OP_BINGET = 'h',      /* u8 */
     OP_LONG_BINGET = 'j', /* u32 */
 
-    OP_GLOBAL = 'c',         /* module newline name newline */
-    OP_STACK_GLOBAL = 0x93,  /* module and name from the stack */
-    OP_REDUCE = 'R',         /* function, tuple of arguments */
-    OP_NEWOBJ = 0x81,        /* class, tuple of arguments */
-    OP_BUILD = 'b'           /* object, state */
+    OP_GLOBAL = 'c',        /* module newline name newline */
+    OP_STACK_GLOBAL = 0x93, /* module and name from the stack */
+    OP_REDUCE = 'R',        /* function, tuple of arguments */
+    OP_NEWOBJ = 0x81,       /* class, tuple of arguments */
+    OP_BUILD = 'b'          /* object, state */
 };
 
 #define PARI_PICKLE_BATCH 1000 /* items between a mark and its APPENDS or SETITEMS, as Python's picklers write them */

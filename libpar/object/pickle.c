@@ -146,34 +146,16 @@ static void
 put_object(struct pari_buffer *out, const par_obj *obj)
 {
     switch (obj->type) {
-    case PAR_NONE:
-        put_op(out, OP_NONE, 0, 0);
-        break;
-    case PAR_BOOL:
-        put_op(out, obj->boolean ? OP_TRUE : OP_FALSE, 0, 0);
-        break;
-    case PAR_INT:
-        put_int(out, obj->integer);
-        break;
-    case PAR_FLOAT:
-        put_float(out, obj->real);
-        break;
+    case PAR_NONE: put_op(out, OP_NONE, 0, 0); break;
+    case PAR_BOOL: put_op(out, obj->boolean ? OP_TRUE : OP_FALSE, 0, 0); break;
+    case PAR_INT: put_int(out, obj->integer); break;
+    case PAR_FLOAT: put_float(out, obj->real); break;
     case PAR_STR:
-    case PAR_BYTES:
-        put_text(out, obj);
-        break;
-    case PAR_LIST:
-        put_list(out, obj);
-        break;
-    case PAR_TUPLE:
-        put_tuple(out, obj);
-        break;
-    case PAR_DICT:
-        put_dict(out, obj);
-        break;
-    case PAR_RECORD:
-        put_record(out, obj);
-        break;
+    case PAR_BYTES: put_text(out, obj); break;
+    case PAR_LIST: put_list(out, obj); break;
+    case PAR_TUPLE: put_tuple(out, obj); break;
+    case PAR_DICT: put_dict(out, obj); break;
+    case PAR_RECORD: put_record(out, obj); break;
     }
 }
 

@@ -17,7 +17,10 @@ struct pari_class {
     int kind;
 };
 
-#define CLASS(module, name, kind) { module, name, module "." name, PARI_CLASS_##kind }
+#define CLASS(module, name, kind)                        \
+    {                                                    \
+        module, name, module "." name, PARI_CLASS_##kind \
+    }
 #define BUILTIN_EXCEPTION(name) CLASS("builtins", name, EXCEPTION)
 
 /* Sorted by module, then name, as strcmp does. */

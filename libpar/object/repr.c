@@ -14,11 +14,11 @@ static const struct {
     uint32_t first;
     uint32_t last;
 } unprintable[] = {
-    { 0x80, 0xa0 },       { 0xad, 0xad },       { 0x600, 0x605 },     { 0x61c, 0x61c },     { 0x6dd, 0x6dd },
-    { 0x70f, 0x70f },     { 0x890, 0x891 },     { 0x8e2, 0x8e2 },     { 0x1680, 0x1680 },   { 0x180e, 0x180e },
-    { 0x2000, 0x200f },   { 0x2028, 0x202f },   { 0x205f, 0x206f },   { 0x3000, 0x3000 },   { 0xd800, 0xf8ff },
-    { 0xfdd0, 0xfdef },   { 0xfeff, 0xfeff },   { 0xfff9, 0xfffb },   { 0x110bd, 0x110bd }, { 0x110cd, 0x110cd },
-    { 0x13430, 0x1343f }, { 0x1bca0, 0x1bca3 }, { 0x1d173, 0x1d17a }, { 0xe0001, 0xe0001 }, { 0xe0020, 0xe007f },
+    { 0x80, 0xa0 },        { 0xad, 0xad },       { 0x600, 0x605 },     { 0x61c, 0x61c },     { 0x6dd, 0x6dd },
+    { 0x70f, 0x70f },      { 0x890, 0x891 },     { 0x8e2, 0x8e2 },     { 0x1680, 0x1680 },   { 0x180e, 0x180e },
+    { 0x2000, 0x200f },    { 0x2028, 0x202f },   { 0x205f, 0x206f },   { 0x3000, 0x3000 },   { 0xd800, 0xf8ff },
+    { 0xfdd0, 0xfdef },    { 0xfeff, 0xfeff },   { 0xfff9, 0xfffb },   { 0x110bd, 0x110bd }, { 0x110cd, 0x110cd },
+    { 0x13430, 0x1343f },  { 0x1bca0, 0x1bca3 }, { 0x1d173, 0x1d17a }, { 0xe0001, 0xe0001 }, { 0xe0020, 0xe007f },
     { 0xf0000, 0x10ffff },
 };
 
@@ -41,16 +41,11 @@ static char
 short_escape(uint32_t c, char quote)
 {
     switch (c) {
-    case '\n':
-        return 'n';
-    case '\r':
-        return 'r';
-    case '\t':
-        return 't';
-    case '\\':
-        return '\\';
-    default:
-        return c == (unsigned char)quote ? quote : 0;
+    case '\n': return 'n';
+    case '\r': return 'r';
+    case '\t': return 't';
+    case '\\': return '\\';
+    default: return c == (unsigned char)quote ? quote : 0;
     }
 }
 
@@ -186,22 +181,12 @@ void
 pari_repr(const par_obj *obj, struct pari_buffer *out)
 {
     switch (obj->type) {
-    case PAR_NONE:
-        pari_buffer_put_text(out, "None");
-        break;
-    case PAR_BOOL:
-        pari_buffer_put_text(out, obj->boolean ? "True" : "False");
-        break;
+    case PAR_NONE: pari_buffer_put_text(out, "None"); break;
+    case PAR_BOOL: pari_buffer_put_text(out, obj->boolean ? "True" : "False"); break;
     case PAR_INT:
-    case PAR_FLOAT:
-        write_number(out, obj);
-        break;
-    case PAR_STR:
-        write_str(out, (const struct pari_text *)obj);
-        break;
-    case PAR_BYTES:
-        write_bytes(out, (const struct pari_text *)obj);
-        break;
+    case PAR_FLOAT: write_number(out, obj); break;
+    case PAR_STR: write_str(out, (const struct pari_text *)obj); break;
+    case PAR_BYTES: write_bytes(out, (const struct pari_text *)obj); break;
     case PAR_LIST:
         pari_buffer_put_text(out, "[");
         write_items(out, obj);
@@ -212,12 +197,8 @@ pari_repr(const par_obj *obj, struct pari_buffer *out)
         write_items(out, obj);
         pari_buffer_put_text(out, obj->size == 1 ? ",)" : ")");
         break;
-    case PAR_DICT:
-        write_dict(out, obj);
-        break;
-    case PAR_RECORD:
-        write_record(out, obj);
-        break;
+    case PAR_DICT: write_dict(out, obj); break;
+    case PAR_RECORD: write_record(out, obj); break;
     }
 }
 

@@ -96,6 +96,8 @@ par_obj_tuple(size_t n, par_obj *const *item)
 
     if (n > 0 && !item)
         return pari_null(EINVAL);
+    if (n > PTRDIFF_MAX / sizeof *item)
+        return pari_null(EOVERFLOW);
     tuple = pari_obj_seq(PAR_TUPLE);
     if (!tuple || pari_obj_seq_reserve(tuple, n) != 0)
         goto fail;
@@ -219,18 +221,25 @@ pari_obj_list_set(par_obj *list, ssize_t i, par_obj *item)
 }
 
 par_obj *
+pari_obj_seq_take(par_obj *seq, size_t i)
+{
+    par_obj **at, *item;
+
+    if (!pari_obj_is_seq(seq) || i >= seq->size)
+        return NULL;
+    at = seq_of(seq)->item + i;
+    item = *at;
+    seq->size--;
+    memmove(at, at + 1, (seq->size - i) * sizeof *at);
+    return pari_obj_release(item);
+}
+
+par_obj *
 pari_obj_list_pop(par_obj *list, ssize_t i)
 {
     ssize_t place = list_place(list, i);
-    par_obj **at, *item;
 
-    if (place < 0)
-        return NULL;
-    at = seq_of(list)->item + place;
-    item = *at;
-    list->size--;
-    memmove(at, at + 1, (list->size - (size_t)place) * sizeof *at);
-    return pari_obj_release(item);
+    return place < 0 ? NULL : pari_obj_seq_take(list, (size_t)place);
 }
 
 int

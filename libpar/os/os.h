@@ -202,6 +202,7 @@ struct pari_exit {
 int pari_reap(pid_t pid, int pidfd, struct pari_exit *how);
 int pari_kill(pid_t pid, int pidfd, int signal); /* through the pidfd if there is one; already ended is 0 */
 bool pari_pid_exists(pid_t pid);                 /* also a thread's id; true when in doubt */
+bool pari_pid_has_ended(pid_t pid);              /* reaped or not, anyone's child; false when in doubt */
 void pari_exit_now(int code) __attribute__((noreturn)); /* _exit */
 int pari_n_cpus(void);                           /* affinity and cgroup quota */
 

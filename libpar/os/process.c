@@ -8,6 +8,7 @@
 #include "os.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -186,6 +187,17 @@ pari_pid_exists(pid_t pid)
 
     errno = saved;
     return exists;
+}
+
+bool
+pari_pid_has_ended(pid_t pid)
+{
+    int saved = errno, fd = pari_pidfd(pid);
+    bool has_ended = fd >= 0 ? pari_fd_poll(fd, POLLIN, 0) == 1 : errno == ESRCH || !pari_pid_exists(pid);
+
+    pari_fd_close(fd);
+    errno = saved;
+    return has_ended;
 }
 
 void

@@ -23,11 +23,12 @@ struct pari_slot {
     struct pari_mutex alive;      /* held by the process's life; read by everyone as a word */
     _Atomic uint64_t tag;         /* generation << 8 | state: one store changes both */
     _Atomic pari_member parent;   /* who judges it while it starts, and reads its exit code */
-    _Atomic int32_t pid;          /* written by the process itself (or its parent, right after fork) */
+    _Atomic int32_t pid;          /* written by the process itself; 0: it was not born */
     _Atomic int32_t exit_code;    /* written by the process right before it ends; NO_EXIT_CODE until then */
     _Atomic uint32_t is_made;     /* the mutex has been initialised; never undone */
     _Atomic uint32_t is_gone;     /* found gone although the kernel did not mark it */
-    unsigned char pad[128 - sizeof(struct pari_mutex) - 8 - 8 - 16];
+    _Atomic int32_t forked;       /* its pid as its parent knows it, 0 before the fork */
+    unsigned char pad[128 - sizeof(struct pari_mutex) - 8 - 8 - 20];
 };
 
 static_assert(sizeof(struct pari_slot) == 128, "slots do not share cache lines");

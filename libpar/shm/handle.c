@@ -8,11 +8,11 @@
 
 #define MAGIC 0x68726170u
 
-void *
-pari_handle_new(enum pari_kind kind, size_t size)
+static void *
+make(enum pari_kind kind, size_t size, bool is_private)
 {
     pari_member me = pari_self();
-    struct pari_handle *handle = me ? pari_heap_alloc(1, size, 0) : NULL;
+    struct pari_handle *handle = me ? pari_heap_alloc(1, size, is_private ? me : 0) : NULL;
 
     if (handle == NULL)
         return NULL;
@@ -20,6 +20,18 @@ pari_handle_new(enum pari_kind kind, size_t size)
     handle->creator = me;
     handle->magic = MAGIC;
     return handle;
+}
+
+void *
+pari_handle_new(enum pari_kind kind, size_t size)
+{
+    return make(kind, size, false);
+}
+
+void *
+pari_handle_new_private(enum pari_kind kind, size_t size)
+{
+    return make(kind, size, true);
 }
 
 void

@@ -389,7 +389,7 @@ release_locked(struct pari_block *block)
 static struct pari_block *
 block_of(const void *p)
 {
-    struct pari_block *block = (struct pari_block *)(uintptr_t)p - 1;
+    struct pari_block *block = (struct pari_block *)((uintptr_t)p - sizeof *block); /* of NULL, too */
     uint64_t at, run;
 
     if (pari_arena == NULL || !is_in_heap(block) || ((uintptr_t)p & 63) != 0)

@@ -7,8 +7,8 @@
  * robust mutex that a thread of the process holds for life: the kernel marks it when that thread ends. A record lock on byte
  * `slot` of the arena's file belongs to the process itself. Dead = the word is marked and the record lock is gone.
  * Lock order: registry, then heap.
- * If a process dies here: each transition is one store, so the lock needs no repair. A slot that died STARTING is judged by its
- * parent; if that is dead too and the byte is free, anyone may release it. A release that was cut off is begun again.
+ * If a process dies here: each transition is one store, so the lock needs no repair. A slot that died STARTING is judged by the
+ * pid its parent noted; if the parent is dead, too, and the byte is free, anyone may release it. A release that was cut off is begun again.
  */
 #include "arena.h"
 
@@ -79,10 +79,14 @@ record_is_held(const struct pari_slot *slot, unsigned index)
     return held >= 0 ? held == 1 : pari_pid_exists(atomic_load(&slot->pid));
 }
 
+/* Not yet forked, forked and on its way, or dead before it was born: then it is a zombie, if its parent lives. */
 static bool
 starting_is_dead(const struct pari_slot *slot, unsigned index)
 {
-    return pari_member_is_dead(atomic_load(&slot->parent)) && !record_is_held(slot, index);
+    pid_t pid = atomic_load(&slot->forked);
+
+    return (pari_member_is_dead(atomic_load(&slot->parent)) || (pid != 0 && pari_pid_has_ended(pid))) &&
+           !record_is_held(slot, index);
 }
 
 bool
@@ -253,6 +257,7 @@ prepare_slot(struct pari_slot *slot, pari_member parent)
     }
     atomic_store(&slot->parent, parent);
     atomic_store(&slot->pid, 0);
+    atomic_store(&slot->forked, 0);
     atomic_store(&slot->exit_code, NO_EXIT_CODE);
     atomic_store(&slot->is_gone, 0);
     return 0;
@@ -326,6 +331,16 @@ pari_member_born(pari_member member)
     set_state(slot, tag >> 8, SLOT_LIVE);
     atomic_store_explicit(&pari_me, member, memory_order_release); /* partner: pari_self */
     return 0;
+}
+
+void
+pari_member_forked(pari_member member, pid_t pid)
+{
+    uint64_t tag;
+    struct pari_slot *slot = slot_of(member, &tag);
+
+    if (slot != NULL)
+        atomic_store(&slot->forked, pid);
 }
 
 void

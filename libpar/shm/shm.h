@@ -41,6 +41,7 @@ pid_t pari_self_pid(void); /* getpid without the system call */
  * the child is reaped and its exit code read: release. */
 pari_member pari_member_reserve(void);      /* 0 with errno: EAGAIN, ENOSPC */
 int pari_member_born(pari_member member);   /* in the child: makes it pari_self() */
+void pari_member_forked(pari_member member, pid_t pid); /* in the parent: who is to be born, so that all see its early death */
 void pari_member_release(pari_member member); /* sweeps what the dead left, then the slot may be used again */
 
 /* Is it dead? Exact for one that has died by any signal, exited or exec'ed; false for the STARTING child of a live parent;
@@ -147,6 +148,7 @@ struct pari_handle {
 
 /* A zeroed block of `size` bytes that starts with a valid pari_handle made by this process; the family's until freed. */
 void *pari_handle_new(enum pari_kind kind, size_t size);
+void *pari_handle_new_private(enum pari_kind kind, size_t size); /* of use to this process alone: swept after its death */
 void pari_handle_free(void *handle); /* keeps errno; the handle is EINVAL from then on */
 
 /* 0 = a live handle of that kind; -1 EINVAL (NULL, freed, another kind, not in the arena). Joins the family if need be. */

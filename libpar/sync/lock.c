@@ -153,8 +153,11 @@ used_cell(const void *object, enum pari_cell_kind kind)
 static bool
 is_locked(const void *object, enum pari_cell_kind kind)
 {
+    int saved = errno;
     struct pari_cell *cell = pari_cell_look(object, kind);
 
+    if (cell == NULL && errno == ENOENT)
+        errno = saved; /* nobody has ever taken it */
     return cell != NULL && pari_mutex_is_locked(&cell->mutex);
 }
 
