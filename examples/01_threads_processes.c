@@ -48,8 +48,8 @@ run_threads(int n, int n_tasks)
             demo_die("par_thread_start");
     }
     for (int i = 0; i < n_tasks; i++) {
-        if (par_thread_join(threads[i], PAR_FOREVER) != 0)
-            demo_die("par_thread_join");
+        if (par_thread_join(threads[i], PAR_FOREVER) != 0 || par_thread_exitcode(threads[i]) != 0)
+            demo_die(par_thread_name(threads[i]));
         par_thread_free(threads[i]);
     }
 }
@@ -64,8 +64,8 @@ run_processes(int n, int n_tasks)
             demo_die("par_process_start");
     }
     for (int i = 0; i < n_tasks; i++) {
-        if (par_process_join(processes[i], PAR_FOREVER) != 0)
-            demo_die("par_process_join");
+        if (par_process_join(processes[i], PAR_FOREVER) != 0 || par_process_exitcode(processes[i]) != 0)
+            demo_die(par_process_name(processes[i]));
         par_process_free(processes[i]);
     }
 }

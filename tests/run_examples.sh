@@ -13,7 +13,8 @@ directory=$2
 run() {
     case $mode in
     valgrind)
-        "${VALGRIND:-valgrind}" --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
+        # A leak check looks at all of the arena's addresses, so there should not be too many.
+        PAR_ARENA_LIMIT=16M "${VALGRIND:-valgrind}" --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
             --trace-children=yes --child-silent-after-fork=no "$1" --quick </dev/null
         ;;
     demo)

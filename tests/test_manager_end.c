@@ -25,7 +25,8 @@ raw_connect(void)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_ge(fd, 0);
     memcpy(to.sun_path + 1, address + 1, strlen(address) - 1);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(address))), 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(address))),
+                     0);
     return fd;
 }
 
@@ -151,9 +152,15 @@ START_TEST(bytes_without_sense_close_that_client_only)
         const char *bytes;
         size_t size;
     } bad[] = {
-        { "\xff\xff\xff\xff", 4 },         { "\x7f\xff\xff\xff", 4 },     { "\x04\0\0\1", 4 },
-        { "\0\0\0\0", 4 },                 { "\0\0\0\1.", 5 },            { "\0\0\0\4\x80\x02K\1", 8 },
-        { "\0\0\0\5\x80\x02K\1.", 9 },     { "\0\0\0\6\x80\x02NN\x86.", 10 }, { "GET / HTTP/1.0\r\n\r\n", 18 },
+        { "\xff\xff\xff\xff", 4 },
+        { "\x7f\xff\xff\xff", 4 },
+        { "\x04\0\0\1", 4 },
+        { "\0\0\0\0", 4 },
+        { "\0\0\0\1.", 5 },
+        { "\0\0\0\4\x80\x02K\1", 8 },
+        { "\0\0\0\5\x80\x02K\1.", 9 },
+        { "\0\0\0\6\x80\x02NN\x86.", 10 },
+        { "GET / HTTP/1.0\r\n\r\n", 18 },
         { "\0\0\0\x0a\x80\x02(NNNNt.x", 14 },
     };
     begin_list();
@@ -236,7 +243,7 @@ START_TEST(a_client_that_never_reads_makes_nobody_wait)
 }
 END_TEST
 
-#define ASK_NOBODY "\0\0\0\x13\x80\x02(X\1\0\0\0zX\3\0\0\0pop)}t."
+#define ASK_NOBODY "\0\0\0\x15\x80\x02(X\1\0\0\0zX\3\0\0\0pop)}t."
 
 /* All in one send: more answers come back than the socket holds. */
 START_TEST(requests_may_be_sent_ahead)

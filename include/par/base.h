@@ -68,9 +68,9 @@ typedef struct par_time {
 } par_time;
 
 #ifdef __cplusplus
-#define PAR_TIME(nanoseconds) (par_time{nanoseconds})
+#define PAR_TIME(nanoseconds) (par_time{ nanoseconds })
 #else
-#define PAR_TIME(nanoseconds) ((par_time){nanoseconds})
+#define PAR_TIME(nanoseconds) ((par_time){ nanoseconds })
 #endif
 #define PAR_FOREVER PAR_TIME(0) /* no deadline */
 #define PAR_NOWAIT PAR_TIME(-1) /* do not sleep: what cannot be done now is ETIMEDOUT */

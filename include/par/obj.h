@@ -11,13 +11,14 @@
  * A par_obj is private memory of the process that made it. It goes to other processes through par_conn_send_obj,
  * par_queue_put_obj and the manager, as bytes that Python's pickle understands.
  *
- * Ownership: a call that is given a par_obj (an argument that is not const) takes it over, also when it fails, and then frees it.
- * NULL as such an argument is ENOMEM, so constructors can be written in place: the outermost call tells of a failure anywhere in it.
- * What is returned as const is borrowed: it lives as long as the object it is part of is neither changed nor freed. An object
- * is part of one other at most: giving it away a second time, or into its own inside, is EINVAL and leaves it where it is.
+ * Ownership: a call that is given a par_obj (an argument that is not const) takes it over, also when it fails, and then frees
+ * it. NULL as such an argument is ENOMEM, so constructors can be written in place: the outermost call tells of a failure
+ * anywhere in it. What is returned as const is borrowed: it lives as long as the object it is part of is neither changed nor
+ * freed. An object is part of one other at most: giving it away a second time, or into its own inside, is EINVAL and leaves it
+ * where it is.
  *
- * Keys of a dict are none, bool, int, float, str, bytes and tuples of these. Keys that are equal are the same key, as in Python:
- * 1, 1.0 and true are one. A dict keeps the order in which its keys came.
+ * Keys of a dict are none, bool, int, float, str, bytes and tuples of these. Keys that are equal are the same key, as in
+ * Python: 1, 1.0 and true are one. A dict keeps the order in which its keys came.
  *
  * Text is UTF-8; as in Python it may hold NULs and lone surrogates when it came from there. An int has 64 bits.
  *
@@ -38,12 +39,12 @@ typedef struct par_obj par_obj;
 
 #define PAR_OBJ_MAX_DEPTH 100
 
-/* What a par_obj is. A record is one of the few classes of Python that a manager's messages need: an exception, a slice, a Token;
- * it has a name, "builtins.IndexError", and its arguments as items. */
+/* What a par_obj is. A record is one of the few classes of Python that a manager's messages need: an exception, a slice, a
+ * Token; it has a name, "builtins.IndexError", and its arguments as items. */
 enum { PAR_NONE, PAR_BOOL, PAR_INT, PAR_FLOAT, PAR_STR, PAR_BYTES, PAR_LIST, PAR_TUPLE, PAR_DICT, PAR_RECORD };
 
-/* Free an object with all that is inside it. NULL is fine, errno is kept. An object that is part of another is left alone: it goes
- * with that one.
+/* Free an object with all that is inside it. NULL is fine, errno is kept. An object that is part of another is left alone: it
+ * goes with that one.
  * Safe: any thread, forked child. */
 PAR_API void par_obj_free(par_obj *obj);
 
@@ -79,8 +80,8 @@ PAR_API par_obj *par_str(const char *text) PAR_MUST_CHECK PAR_RELEASED_BY(par_ob
  * Safe: any thread, forked child. */
 PAR_API par_obj *par_bytes(const void *data, size_t size) PAR_MUST_CHECK PAR_RELEASED_BY(par_obj_free) PAR_READS(1, 2);
 
-/* A tuple of n objects, which it takes over; item may be NULL if n is 0. The array stays the caller's. par_tuple(a, b, ...) fills in
- * both arguments.
+/* A tuple of n objects, which it takes over; item may be NULL if n is 0. The array stays the caller's. par_tuple(a, b, ...)
+ * fills in both arguments.
  * Errors: EINVAL item is NULL, or an object is part of another or given twice; ELOOP nested too deep; EOVERFLOW no array has so
  * many; ENOMEM, also when one of the objects is NULL.
  * Safe: any thread, forked child. */
@@ -104,8 +105,8 @@ PAR_API par_obj *par_obj_copy(const par_obj *obj) PAR_MUST_CHECK PAR_RELEASED_BY
 /* ---- changing */
 
 /* Put an object at the end of a list, which takes it over.
- * Errors: EINVAL list is not a list, or item is part of another object or holds this list; ELOOP nested too deep; ENOMEM, also when
- * list or item is NULL.
+ * Errors: EINVAL list is not a list, or item is part of another object or holds this list; ELOOP nested too deep; ENOMEM, also
+ * when list or item is NULL.
  * Safe: any thread, forked child. */
 PAR_API int par_obj_append(par_obj *list, par_obj *item);
 
@@ -129,7 +130,8 @@ PAR_API int64_t par_obj_as_int(const par_obj *obj, int64_t otherwise);
  * Safe: any thread, forked child. */
 PAR_API double par_obj_as_float(const par_obj *obj, double otherwise);
 
-/* The text of a str, NUL-terminated and borrowed; par_obj_len tells its bytes if it may hold NULs itself. Otherwise `otherwise`.
+/* The text of a str, NUL-terminated and borrowed; par_obj_len tells its bytes if it may hold NULs itself. Otherwise
+ * `otherwise`.
  * Safe: any thread, forked child. */
 PAR_API const char *par_obj_as_str(const par_obj *obj, const char *otherwise);
 
@@ -153,8 +155,8 @@ PAR_API const par_obj *par_obj_item(const par_obj *seq, size_t i);
  * Safe: any thread, forked child. */
 PAR_API const par_obj *par_obj_get(const par_obj *dict, const char *key);
 
-/* Walk over a dict in the order of its keys: start with *pos = 0 and call until it is false. key and value are borrowed, and may be
- * NULL if not wanted. Values may be replaced on the way; keys must not be added.
+/* Walk over a dict in the order of its keys: start with *pos = 0 and call until it is false. key and value are borrowed, and
+ * may be NULL if not wanted. Values may be replaced on the way; keys must not be added.
  * Safe: any thread, forked child. */
 PAR_API bool par_obj_next(const par_obj *dict, size_t *pos, const par_obj **key, const par_obj **value);
 
@@ -163,8 +165,8 @@ PAR_API bool par_obj_next(const par_obj *dict, size_t *pos, const par_obj **key,
  * Safe: any thread, forked child. */
 PAR_API bool par_obj_equal(const par_obj *a, const par_obj *b);
 
-/* ---- printing as Python prints: [1, 4, 9, 16], {'a': None}, (1,), 1e+16. Characters that Python would escape are escaped, except
- * that code points without a meaning yet are printed, since which these are changes from year to year. */
+/* ---- printing as Python prints: [1, 4, 9, 16], {'a': None}, (1,), 1e+16. Characters that Python would escape are escaped,
+ * except that code points without a meaning yet are printed, since which these are changes from year to year. */
 
 /* Write the object, without a newline, to a stream; it is handed to stdio in one piece.
  * Errors: EINVAL file is NULL; ENOMEM, also when obj is NULL; what writing to the file gives.

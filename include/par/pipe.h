@@ -33,22 +33,22 @@ typedef struct par_obj par_obj;
 typedef struct par_pipe_opts {
     bool duplex;      /* both ends send and receive */
     size_t item_size; /* every message has this size, any other is EMSGSIZE; 0 = any size */
-    size_t capacity;  /* bytes of small messages that may wait in one direction, rounded up to a power of two; 0 = 256 KiB.
-                         Messages above a quarter of it wait in blocks of their own, up to four times as much together */
+    size_t capacity;  /* bytes of small messages that may wait in one direction, rounded up to a power of two, at
+                         least 4096; 0 = 256 KiB. Messages above a quarter of it wait in blocks of their own, up to four times as much together */
     PAR_RESERVED;
 } par_pipe_opts;
 
 /* Make a pipe; both ends belong to the calling process. end[0] receives and end[1] sends; with `.duplex` both do both. The caller
  * owns the ends: par_conn_free each that it does not give away. `end` is written on success only.
- * Errors: EINVAL (`end` is NULL, or a message of item_size bytes is beyond any limit), EOVERFLOW (capacity above 2^32), ENOSPC
- * (shared memory is full), EMFILE and ENFILE (a pipe takes two descriptors, one per end), ENOMEM.
+ * Errors: EINVAL (`end` is NULL), EOVERFLOW (capacity above 2^32, item_size beyond any memory), ENOSPC (shared memory is full),
+ * EMFILE and ENFILE (a pipe takes two descriptors, one per end), ENOMEM.
  * Safe: any thread, forked child. */
 PAR_API int par_pipe(par_conn *end[2], const par_pipe_opts *opts) PAR_MUST_CHECK;
 
 /* Send the `size` bytes at `data` (NULL if there are none) as one message: 0, or -1 and nothing was sent. Waits while the pipe is
  * full. 0 means that the message is there for the other end, not that it was received.
- * Errors: EPIPE (the other end is closed or its process dead), ETIMEDOUT, EMSGSIZE (not of the pipe's item_size, or larger than
- * half the address space), ENOSPC (no shared memory for a big message), ENOTRECOVERABLE (the pipe's memory was damaged), EINTR
+ * Errors: EPIPE (the other end is closed or its process dead), ETIMEDOUT, EMSGSIZE (not of the pipe's item_size, or beyond
+ * any memory), ENOSPC (no shared memory for a big message), ENOTRECOVERABLE (the pipe's memory was damaged), EINTR
  * (par_interrupt); EINVAL (also: NULL with a size), EPERM, EBADF as above.
  * Safe: any thread (one at a time per end), forked child that owns the end. */
 PAR_API int par_conn_send(par_conn *c, const void *data, size_t size, par_time deadline) PAR_READS(2, 3);

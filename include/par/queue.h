@@ -30,8 +30,8 @@ typedef struct par_obj par_obj;
 typedef struct par_queue_opts {
     size_t maxsize;   /* items that may wait; 0 = no limit but the capacity */
     size_t item_size; /* every message has this size, any other is EMSGSIZE; 0 = any size */
-    size_t capacity;  /* bytes of small messages that may wait, rounded up to a power of two; 0 = 1 MiB. Messages above a quarter
-                         of it wait in blocks of their own, up to four times as much together */
+    size_t capacity;  /* bytes of small messages that may wait, rounded up to a power of two, at least 4096; 0 = 1 MiB. Messages
+                         above a quarter of it wait in blocks of their own, up to four times as much together */
     size_t producers; /* the queue closes itself when so many processes have been producers (by their first put, or
                          par_queue_producer_join) and all have left or died; 0 = it is closed by par_queue_close only */
     PAR_RESERVED;
@@ -43,15 +43,15 @@ typedef struct par_queue_opts {
 PAR_API void par_queue_free(par_queue *q);
 
 /* Make a queue. The caller owns it: par_queue_free.
- * Errors: NULL with EOVERFLOW (capacity above 2^32, or more producers than a family has processes), ENOSPC (shared memory is full),
- * ENOMEM.
+ * Errors: NULL with EOVERFLOW (capacity above 2^32, item_size beyond any memory, more producers than a family has processes), ENOSPC
+ * (shared memory is full), ENOMEM.
  * Safe: any thread, forked child. */
 PAR_API par_queue *par_queue_new(const par_queue_opts *opts) PAR_MUST_CHECK PAR_RELEASED_BY(par_queue_free);
 
 /* Put the `size` bytes at `data` (NULL if there are none) as one message: 0, or -1 and nothing was put. Waits while the queue is
  * full.
  * Errors: EPIPE (closed), ETIMEDOUT (full, or a stopped process is in the middle of a put), EMSGSIZE (not of the queue's item_size,
- * or larger than half the address space), ENOSPC (no shared memory for a big message), EPERM (`.producers`: it has all of its
+ * or beyond any memory), ENOSPC (no shared memory for a big message), EPERM (`.producers`: it has all of its
  * producers, they live, and this process is none of them), EINTR (par_interrupt); EINVAL (also: NULL with a size),
  * ENOTRECOVERABLE as above.
  * Safe: any thread, forked child. */

@@ -31,7 +31,8 @@ struct birth {
     const struct pari_child_opts *opts;
     struct pari_identity identity;
     pari_member member;
-    int line[2]; /* ours, the child's; -1 */
+    int line[2];               /* ours, the child's; -1 */
+    struct pari_child *record; /* the parent's, made before the fork: the child drops its copy */
 };
 
 static struct pari_child *dropped; /* they run, or are zombies */
@@ -39,7 +40,11 @@ static struct pari_child *dropped; /* they run, or are zombies */
 static void
 forget_children(void)
 {
-    dropped = NULL;
+    while (dropped != NULL) {
+        struct pari_child *child = dropped;
+        dropped = child->next;
+        free(child);
+    }
 }
 
 static void
@@ -68,6 +73,8 @@ live(const struct birth *birth)
 
     if (be_born(birth) != 0)
         pari_exit_now(errno);
+    free(birth->record);
+    free(birth->opts->drop);
     pari_identity_set(&birth->identity);
     code = birth->main(birth->arg) & 255;
     flush_output();
@@ -118,6 +125,7 @@ start_child(struct birth *birth)
 
     if (child == NULL || (birth->opts->is_daemon && pari_fd_lifeline(birth->line) != 0))
         goto fail;
+    birth->record = child;
     pid = fork_child(birth);
     if (pid < 0)
         goto fail;

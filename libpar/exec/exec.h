@@ -31,6 +31,7 @@ struct pari_child_opts {
     const char *identity; /* "1:2", the prefix of its children's default names; NULL: its parent's */
     bool is_daemon;       /* killed when this process is gone, also when it makes no call */
     bool is_service;      /* pool and manager: default dispositions, empty mask, SIGINT ignored, stdin = /dev/null */
+    void *drop;           /* private memory that is of use to the parent alone: the child frees its copy; NULL */
 };
 
 #define PARI_MAX_KEEP 16

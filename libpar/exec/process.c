@@ -131,7 +131,8 @@ run(struct start *start, int (*fn)(void *arg), void *arg, bool is_daemon)
                                     .member = start->member,
                                     .name = start->name,
                                     .identity = start->numbers,
-                                    .is_daemon = is_daemon };
+                                    .is_daemon = is_daemon,
+                                    .drop = start->relative };
     struct pari_child *child;
 
     give_ends(start);

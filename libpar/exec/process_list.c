@@ -19,7 +19,12 @@ static uint64_t n_serials;
 static void
 forget_all(void)
 {
-    first = NULL;
+    while (first != NULL) {
+        struct pari_relative *relative = first;
+        first = relative->next;
+        free(relative->child);
+        free(relative);
+    }
     last = NULL;
 }
 

@@ -17,9 +17,10 @@ static const struct {
     const char *exception;
     int error;
 } meanings[] = {
-    {"builtins.IndexError", ENOENT},     {"builtins.KeyError", ENOENT},          {"builtins.ValueError", ENOENT}, /* no such value */
-    {"builtins.TypeError", EINVAL},      {"builtins.RecursionError", ELOOP},     {"builtins.MemoryError", ENOMEM},
-    {"builtins.OverflowError", EOVERFLOW},
+    { "builtins.IndexError", ENOENT },  { "builtins.KeyError", ENOENT },
+    { "builtins.ValueError", ENOENT }, /* no such value in the list */
+    { "builtins.TypeError", EINVAL },   { "builtins.RecursionError", ELOOP },
+    { "builtins.MemoryError", ENOMEM }, { "builtins.OverflowError", EOVERFLOW },
 };
 
 static int
@@ -144,7 +145,7 @@ ask(const struct pari_server *server, const char *ident, const char *method, con
 static par_obj *
 control(const struct pari_server *server, const char *method, const par_obj *args, par_time deadline)
 {
-    struct pari_link link = {.fd = -1};
+    struct pari_link link = { .fd = -1 };
     par_obj *result = NULL;
 
     if (pari_is_over(deadline))
@@ -181,7 +182,7 @@ void
 pari_client_tell(const struct pari_server *server, const char *method, par_obj *args)
 {
     int saved = errno, cancel = pari_cancel_off();
-    struct pari_link link = {.fd = -1};
+    struct pari_link link = { .fd = -1 };
 
     if (args != NULL && pari_message_request(&link.out, NULL, method, args) == 0 &&
         pari_link_open(&link, server, PAR_NOWAIT) == 0)

@@ -12,12 +12,11 @@
 #include "connection.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 
-#define FIRST_SLICE 10000000  /* 10 ms */
-#define LAST_SLICE 500000000  /* 500 ms */
-#define KEPT_CAPACITY 65536   /* a larger outgoing message gives its memory back */
+#define FIRST_SLICE 10000000 /* 10 ms */
+#define LAST_SLICE 500000000 /* 500 ms */
+#define KEPT_CAPACITY 65536  /* a larger outgoing message gives its memory back */
 
 static struct pari_connection *connections;
 
@@ -26,7 +25,7 @@ static struct pari_connection *connections;
 int
 pari_link_open(struct pari_link *link, const struct pari_server *server, par_time deadline)
 {
-    struct pari_nap nap = {0};
+    struct pari_nap nap = { 0 };
     const _Atomic uint32_t never_changes = 0;
 
     while (!pari_member_is_dead(server->member)) {
@@ -41,9 +40,9 @@ pari_link_open(struct pari_link *link, const struct pari_server *server, par_tim
     return pari_fail(EPIPE);
 }
 
-/* Until the link is ready for `events`, or a slice has passed: look again. */
+/* Until the link is ready for `what`, or a slice has passed: look again. */
 static int
-wait_for(const struct pari_link *link, short events, const struct pari_server *server, int64_t *slice, par_time deadline)
+wait_for(const struct pari_link *link, int what, const struct pari_server *server, int64_t *slice, par_time deadline)
 {
     int ready;
 
@@ -52,10 +51,10 @@ wait_for(const struct pari_link *link, short events, const struct pari_server *s
     if (pari_is_over(deadline))
         return pari_fail(ETIMEDOUT);
     *slice = *slice == 0 ? FIRST_SLICE : *slice * 2 < LAST_SLICE ? *slice * 2 : LAST_SLICE;
-    ready = pari_fd_poll(link->fd, events, pari_slice_end(deadline, *slice));
-    if (ready < 0)
-        return errno == EINTR ? 0 : -1;
-    return ready == 0 && pari_member_is_dead(server->member) ? pari_fail(EPIPE) : 0;
+    ready = pari_socket_wait(link->fd, what, pari_slice_end(deadline, *slice));
+    if (ready == 0 && pari_member_is_dead(server->member))
+        return pari_fail(EPIPE);
+    return ready < 0 ? -1 : 0;
 }
 
 int
@@ -68,7 +67,7 @@ pari_link_send(struct pari_link *link, const struct pari_server *server, par_tim
 
         if (n >= 0)
             sent += (size_t)n;
-        else if (errno != EAGAIN || wait_for(link, POLLOUT, server, &slice, deadline) != 0)
+        else if (errno != EAGAIN || wait_for(link, PARI_WRITABLE, server, &slice, deadline) != 0)
             return -1;
     }
     return 0;
@@ -81,7 +80,7 @@ pari_link_receive(struct pari_link *link, const struct pari_server *server, size
     int whole;
 
     do {
-        if (wait_for(link, POLLIN, server, &slice, deadline) != 0)
+        if (wait_for(link, PARI_READABLE, server, &slice, deadline) != 0)
             return NULL;
         whole = pari_inbox_receive(&link->in, link->fd);
     } while (whole == 0);
@@ -108,8 +107,8 @@ forget_links(void)
 {
     for (struct pari_connection *c = connections; c != NULL; c = c->next) {
         if (pari_mutex_is_locked(&c->mutex)) {
-            c->link.in = (struct pari_inbox){NULL, 0, 0, 0};
-            c->link.out = (struct pari_buffer){0};
+            c->link.in = (struct pari_inbox){ NULL, 0, 0, 0 };
+            c->link.out = (struct pari_buffer){ 0 };
         }
         c->link.in.size = 0;
         c->link.fd = -1;

@@ -19,14 +19,15 @@ struct pari_server {
 /* A stream to a server: one message goes out, one comes back. All calls: -1 and EPIPE (the server is gone), ETIMEDOUT, EINTR,
  * ENOMEM, EBADMSG, ...; the link is of no use then and must be closed. */
 struct pari_link {
-    int fd; /* -1: not open */
+    int fd;                 /* -1: not open */
     struct pari_buffer out; /* the message to send, its header included */
     struct pari_inbox in;
 };
 
 int pari_link_open(struct pari_link *link, const struct pari_server *server, par_time deadline);
 int pari_link_send(struct pari_link *link, const struct pari_server *server, par_time deadline);
-const unsigned char *pari_link_receive(struct pari_link *link, const struct pari_server *server, size_t *length, par_time deadline);
+const unsigned char *pari_link_receive(struct pari_link *link, const struct pari_server *server, size_t *length,
+                                       par_time deadline);
 void pari_link_close(struct pari_link *link);
 
 /* The connection of this process to a server that all its threads use, one at a time. */

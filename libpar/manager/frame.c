@@ -93,5 +93,5 @@ void
 pari_inbox_clear(struct pari_inbox *inbox)
 {
     free(inbox->data);
-    *inbox = (struct pari_inbox){NULL, 0, 0, 0};
+    *inbox = (struct pari_inbox){ NULL, 0, 0, 0 };
 }

@@ -84,11 +84,11 @@ start_server(char address[PARI_ADDRESS_SIZE])
     if (pari_server_open(&sockets, address) != 0)
         return NULL;
     child = pari_child_start(pari_server_main, &sockets,
-                             &(struct pari_child_opts){.keep = (int[]){sockets.listener, sockets.epoll},
-                                                       .n_keep = 2,
-                                                       .name = "Manager",
-                                                       .is_daemon = true,
-                                                       .is_service = true});
+                             &(struct pari_child_opts){ .keep = (int[]){ sockets.listener, sockets.epoll },
+                                                        .n_keep = 2,
+                                                        .name = "Manager",
+                                                        .is_daemon = true,
+                                                        .is_service = true });
     pari_server_close(&sockets);
     return child;
 }

@@ -24,7 +24,7 @@ static void
 put_string(struct pari_buffer *out, const char *text)
 {
     size_t length = strlen(text);
-    unsigned char head[5] = {OP_STRING};
+    unsigned char head[5] = { OP_STRING };
 
     for (int i = 0; i < 4; i++)
         head[1 + i] = (unsigned char)(length >> (8 * i));

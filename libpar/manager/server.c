@@ -214,7 +214,7 @@ server_end(struct server *server)
 int
 pari_server_main(void *sockets)
 {
-    struct server server = {.sockets = *(struct pari_server_sockets *)sockets};
+    struct server server = { .sockets = *(struct pari_server_sockets *)sockets };
     pari_member owner = pari_member_parent(pari_self());
     struct pari_ready ready[MAX_READY];
     int n = 0;

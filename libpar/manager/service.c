@@ -19,11 +19,11 @@ static const struct {
     int error;
     const char *exception, *text;
 } refusals[] = {
-    {EINVAL, "builtins.TypeError", "wrong kind of argument or value"},
-    {ELOOP, "builtins.RecursionError", "nested too deep"},
-    {EOVERFLOW, "builtins.OverflowError", "number too large"},
-    {EPROTONOSUPPORT, "builtins.TypeError", "not plain data"},
-    {ENOMEM, "builtins.MemoryError", "out of memory"},
+    { EINVAL, "builtins.TypeError", "wrong kind of argument or value" },
+    { ELOOP, "builtins.RecursionError", "nested too deep" },
+    { EOVERFLOW, "builtins.OverflowError", "number too large" },
+    { EPROTONOSUPPORT, "builtins.TypeError", "not plain data" },
+    { ENOMEM, "builtins.MemoryError", "out of memory" },
 };
 
 static int
@@ -108,7 +108,7 @@ call_method(struct pari_service *service, const struct request *request, struct 
 {
     struct pari_object *object = request->ident != NULL ? pari_store_find(&service->store, request->ident) : NULL;
     const struct pari_method *method = object != NULL ? pari_method_find(object->value, request->method) : NULL;
-    struct pari_method_call call = {.args = request->args, .out = out};
+    struct pari_method_call call = { .args = request->args, .out = out };
 
     if (object == NULL)
         return refuse(out, PARI_REPLY_TRACEBACK, "no such object");
@@ -224,13 +224,13 @@ static const struct {
     int (*run)(struct pari_service *service, par_obj *args, struct pari_buffer *out);
     int outcome;
 } controls[] = {
-    {"accept_connection", dummy, PARI_SERVICE_ACCEPTED},
-    {"create", create, PARI_SERVICE_DONE},
-    {"decref", decref, PARI_SERVICE_DONE},
-    {"dummy", dummy, PARI_SERVICE_DONE},
-    {"incref", incref, PARI_SERVICE_DONE},
-    {"number_of_objects", number_of_objects, PARI_SERVICE_DONE},
-    {"shutdown", end_service, PARI_SERVICE_DONE},
+    { "accept_connection", dummy, PARI_SERVICE_ACCEPTED },
+    { "create", create, PARI_SERVICE_DONE },
+    { "decref", decref, PARI_SERVICE_DONE },
+    { "dummy", dummy, PARI_SERVICE_DONE },
+    { "incref", incref, PARI_SERVICE_DONE },
+    { "number_of_objects", number_of_objects, PARI_SERVICE_DONE },
+    { "shutdown", end_service, PARI_SERVICE_DONE },
 };
 
 static int

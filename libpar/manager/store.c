@@ -41,7 +41,7 @@ take_place(struct pari_store *store)
     if (store->n_places == store->capacity && grow(store) != 0)
         return NULL;
     object = &store->object[store->n_places++];
-    *object = (struct pari_object){0};
+    *object = (struct pari_object){ 0 };
     return object;
 }
 

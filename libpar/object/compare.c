@@ -2,8 +2,8 @@
  *
  * compare.c: when two objects are equal, which is less, and the hash by which a dict finds its keys.
  *
- * bool, int and float are all numbers and compare by exact value, not by what an int becomes as a double. UTF-8 sorts as its code
- * points do, so bytes decide the order of text.
+ * bool, int and float are all numbers and compare by exact value, not by what an int becomes as a double. UTF-8 sorts as its
+ * code points do, so bytes decide the order of text.
  */
 #include "object.h"
 

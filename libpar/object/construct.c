@@ -2,8 +2,8 @@
  *
  * construct.c: the opcodes of pickle with which Python names a class and has it called.
  *
- * A name is looked up in the table of record.c, and what would be called becomes a record, or the plain value that Python is known
- * to write in this way. Nothing is called.
+ * A name is looked up in the table of record.c, and what would be called becomes a record, or the plain value that Python is
+ * known to write in this way. Nothing is called.
  */
 #include "reader.h"
 

@@ -2,9 +2,9 @@
  *
  * dict.c: the pairs of a dict in the order in which their keys came, and an index over them.
  *
- * A deleted pair stays in the array without a key, so that the index needs no mark of its own for it: a search that meets its slot
- * goes on. When the array is full, the deleted ones are squeezed out, if they are at least half, or the array doubles. The index
- * has two slots for each place in the array, so a search always ends at a free one.
+ * A deleted pair stays in the array without a key, so that the index needs no mark of its own for it: a search that meets its
+ * slot goes on. When the array is full, the deleted ones are squeezed out, if they are at least half, or the array doubles. The
+ * index has two slots for each place in the array, so a search always ends at a free one.
  */
 #include "object.h"
 

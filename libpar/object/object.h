@@ -3,8 +3,8 @@
  * object.h: what par_obj offers inside the library: its layout for the files of this folder, and for the manager's server the
  * operations of Python's list and dict, and records.
  *
- * As in the public calls, a non-const object that is given is taken over, also on failure, and NULL for one is ENOMEM. The first
- * argument, the object that is worked on, is not taken over; of another type than the call's name says it is EINVAL.
+ * As in the public calls, a non-const object that is given is taken over, also on failure, and NULL for one is ENOMEM. The
+ * first argument, the object that is worked on, is not taken over; of another type than the call's name says it is EINVAL.
  */
 #ifndef PARI_OBJECT_H
 #define PARI_OBJECT_H

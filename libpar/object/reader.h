@@ -3,8 +3,8 @@
  * reader.h: the machine that a pickle is a program for: its bytes, its stack with marks, its memo.
  *
  * The memo borrows. So that it never points to freed memory, whatever leaves the stack without a place in another object is
- * discarded, not freed, and freed at the end. An object of which a copy has been made must not change any more (is_shared): only
- * an object that holds itself would.
+ * discarded, not freed, and freed at the end. An object of which a copy has been made must not change any more (is_shared):
+ * only an object that holds itself would.
  */
 #ifndef PARI_READER_H
 #define PARI_READER_H

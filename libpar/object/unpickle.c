@@ -2,9 +2,9 @@
  *
  * unpickle.c: pickles of protocols 2 to 5 read as par_obj.
  *
- * The bytes come from a peer and are trusted in nothing: only the opcodes of plain data exist here, each checks what it finds on
- * the stack, nothing recurses over the bytes, and what is built is never deeper than PAR_OBJ_MAX_DEPTH. reader.c keeps lengths and
- * memory in bounds, construct.c names.
+ * The bytes come from a peer and are trusted in nothing: only the opcodes of plain data exist here, each checks what it finds
+ * on the stack, nothing recurses over the bytes, and what is built is never deeper than PAR_OBJ_MAX_DEPTH. reader.c keeps
+ * lengths and memory in bounds, construct.c names.
  */
 #include "opcode.h"
 #include "pickle.h"

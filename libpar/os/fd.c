@@ -127,7 +127,7 @@ milliseconds_until(int64_t until)
 int
 pari_fd_poll(int fd, short events, int64_t until)
 {
-    struct pollfd one = {.fd = fd, .events = events, .revents = 0};
+    struct pollfd one = { .fd = fd, .events = events, .revents = 0 };
     int n;
 
     if (pari_fault(PARI_CALL_POLL))
@@ -145,7 +145,7 @@ pari_fd_lifeline(int line[2])
 int
 pari_fd_die_with(int fd)
 {
-    struct pollfd one = {.fd = fd, .events = POLLIN, .revents = 0};
+    struct pollfd one = { .fd = fd, .events = POLLIN, .revents = 0 };
 
     if (pari_fault(PARI_CALL_SIGIO))
         return -1;

@@ -46,7 +46,8 @@ futex_waitv(const struct pari_word *word, unsigned n, const struct timespec *unt
         return -1;
     for (unsigned i = 0; i < n; i++)
         list[i] = (struct waitv){
-            .expected = word[i].expected, .address = (uintptr_t)word[i].word, .flags = FUTEX_32, .reserved = 0};
+            .expected = word[i].expected, .address = (uintptr_t)word[i].word, .flags = FUTEX_32, .reserved = 0
+        };
     return syscall(SYS_futex_waitv, list, n, 0, until, CLOCK_MONOTONIC);
 }
 
@@ -61,7 +62,7 @@ futex_wait(const struct pari_word *word, const struct timespec *until)
 int
 pari_futex_wait(const struct pari_word *word, unsigned n, int64_t until)
 {
-    struct timespec moment = {.tv_sec = until / 1000000000, .tv_nsec = until % 1000000000};
+    struct timespec moment = { .tv_sec = until / 1000000000, .tv_nsec = until % 1000000000 };
     long result = -1;
 
     if (n > PARI_MAX_WORDS)
@@ -79,11 +80,12 @@ done:
     return errno == ETIMEDOUT || errno == EINTR ? -1 : 0;
 }
 
-void
+int
 pari_futex_wake(const _Atomic uint32_t *word, int n)
 {
     int saved = errno;
+    long woken = syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0); /* fails only for an unmapped word */
 
-    (void)syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0); /* fails only for an unmapped word */
     errno = saved;
+    return woken > 0 ? (int)woken : 0;
 }

@@ -83,9 +83,9 @@ pari_map(int fd, void *at, size_t size)
 /* Addresses where neither ASLR nor a loader puts anything. The thread sanitizer's shadow memory leaves others free, and a hint
  * into the shadow aborts the program. */
 #ifdef HAS_THREAD_SANITIZER
-static const uintptr_t far_away[] = {0x7e8000000000, 0x1000000000};
+static const uintptr_t far_away[] = { 0x7e8000000000, 0x1000000000 };
 #else
-static const uintptr_t far_away[] = {0x200000000000, 0x300000000000, 0x100000000000};
+static const uintptr_t far_away[] = { 0x200000000000, 0x300000000000, 0x100000000000 };
 #endif
 
 void *
@@ -155,7 +155,7 @@ pari_memory_limit(void)
 static int
 record_lock(int fd, int command, short type, uint32_t byte, struct flock *lock)
 {
-    *lock = (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+    *lock = (struct flock){ .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
     return fcntl(fd, command, lock);
 }
 

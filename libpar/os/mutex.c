@@ -16,16 +16,19 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FIRST_SLICE 10000000  /* 10 ms */
-#define LAST_SLICE 500000000  /* 500 ms */
+#define FIRST_SLICE 10000000 /* 10 ms */
+#define LAST_SLICE 500000000 /* 500 ms */
 
 static _Thread_local pid_t cached_tid;
+static _Thread_local unsigned n_held;
 static _Atomic size_t word_offset = SIZE_MAX; /* of the futex word in a pthread_mutex_t: differs between libcs */
 
+/* A forked child has another id, and holds nothing of what its parent's thread held. */
 static void
-forget_tid(void)
+forget_thread(void)
 {
     cached_tid = 0;
+    n_held = 0;
 }
 
 pid_t
@@ -72,7 +75,7 @@ pari_mutex_init(struct pari_mutex *mutex)
     int error = new_mutex(&mutex->pthread);
 
     if (error == 0 && atomic_load_explicit(&word_offset, memory_order_relaxed) == SIZE_MAX) {
-        pari_at_fork(forget_tid);
+        pari_at_fork(forget_thread);
         if ((error = pthread_mutex_lock(&mutex->pthread)) == 0) { /* new, so it is free */
             find_word(&mutex->pthread);
             error = pthread_mutex_unlock(&mutex->pthread);
@@ -117,6 +120,13 @@ void
 pari_mutex_announce(struct pari_mutex *mutex)
 {
     atomic_fetch_or(pari_mutex_word(mutex), FUTEX_WAITERS);
+    n_held--;
+}
+
+unsigned
+pari_mutex_n_held(void)
+{
+    return n_held;
 }
 
 /* One slice of waiting. The clock of pthread_mutex_timedlock is the wall clock: a jump of it lengthens or shortens one slice, no
@@ -147,7 +157,10 @@ owner_vanished(const struct pari_mutex *mutex, uint32_t before)
 static int
 outcome(int error)
 {
-    return error == 0 ? PARI_HELD : error == EOWNERDEAD ? PARI_HELD_AFTER_DEATH : pari_fail(error);
+    if (pari_unlikely(error != 0 && error != EOWNERDEAD))
+        return pari_fail(error);
+    n_held++;
+    return error == 0 ? PARI_HELD : PARI_HELD_AFTER_DEATH;
 }
 
 static int
@@ -213,5 +226,8 @@ pari_mutex_unlock(struct pari_mutex *mutex)
 {
     int error = pthread_mutex_unlock(&mutex->pthread);
 
-    return error ? pari_fail(error) : 0;
+    if (pari_unlikely(error != 0))
+        return pari_fail(error);
+    n_held--;
+    return 0;
 }

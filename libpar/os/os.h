@@ -60,7 +60,11 @@ static inline bool
 pari_fault(enum pari_call call)
 {
     int (*hook)(enum pari_call) = pari_fault_hook;
-    return pari_unlikely(hook != NULL) && (errno = hook(call)) != 0;
+    int error = pari_unlikely(hook != NULL) ? hook(call) : 0;
+
+    if (error != 0)
+        errno = error;
+    return error != 0;
 }
 
 /* ---- errors in words (error.c) */
@@ -101,27 +105,28 @@ pari_cpu_relax(void)
 
 /* ---- private memory (memory.c) */
 
-void *pari_malloc(size_t size);            /* zeroed; free() it */
-void *pari_realloc(void *p, size_t size);  /* the new part is not zeroed */
+void *pari_malloc(size_t size);                        /* zeroed; free() it */
+void *pari_realloc(void *p, size_t size);              /* the new part is not zeroed */
 bool pari_mul(size_t n, size_t size, size_t *product); /* false: overflow */
 
 /* ---- the arena's memory (memory.c) */
 
-int pari_memfd(void);                                 /* anonymous, CLOEXEC, cannot shrink, size 0 */
-void *pari_map(int fd, void *at, size_t size);        /* shared mapping at exactly `at` (NULL: the kernel's choice) or NULL */
-void *pari_map_far(int fd, size_t size);              /* the same, at a fixed address far from everything if one is free */
-void pari_unmap(void *at, size_t size);               /* keeps errno */
-int pari_commit(int fd, uint64_t offset, uint64_t length); /* allocate pages; ENOSPC when there is no room (also RLIMIT_FSIZE) */
+int pari_memfd(void);                          /* anonymous, CLOEXEC, cannot shrink, size 0 */
+void *pari_map(int fd, void *at, size_t size); /* shared mapping at exactly `at` (NULL: the kernel's choice) or NULL */
+void *pari_map_far(int fd, size_t size);       /* the same, at a fixed address far from everything if one is free */
+void pari_unmap(void *at, size_t size);        /* keeps errno */
+int pari_commit(int fd, uint64_t offset,
+                uint64_t length);       /* allocate pages; ENOSPC when there is no room (also RLIMIT_FSIZE) */
 int pari_extend(int fd, uint64_t size); /* the file is that long; memory is taken where it is touched */
-uint64_t pari_memory_limit(void);                     /* the smaller of RAM and the cgroup's memory.max */
+uint64_t pari_memory_limit(void);       /* the smaller of RAM and the cgroup's memory.max */
 
-uint64_t pari_cgroup_memory(void);                    /* bytes; UINT64_MAX: no limit (cgroup.c) */
-int pari_cgroup_cpus(void);                           /* the quota rounded up; 0: no limit */
+uint64_t pari_cgroup_memory(void); /* bytes; UINT64_MAX: no limit (cgroup.c) */
+int pari_cgroup_cpus(void);        /* the quota rounded up; 0: no limit */
 
 /* ---- record locks: "this process lives" (memory.c) */
 
-int pari_record_lock(int fd, uint32_t byte);     /* hold the byte for life; ENOLCK ... */
-int pari_record_is_held(int fd, uint32_t byte);  /* by another process: 1, 0 or -1 */
+int pari_record_lock(int fd, uint32_t byte);    /* hold the byte for life; ENOLCK ... */
+int pari_record_is_held(int fd, uint32_t byte); /* by another process: 1, 0 or -1 */
 int pari_record_unlock(int fd, uint32_t byte);
 
 /* ---- futex (futex.c) */
@@ -138,8 +143,8 @@ struct pari_word { /* one word to sleep on: while *word == expected */
  * 0: look again (changed, woken, spurious). -1: ETIMEDOUT, or EINTR (a signal came: look at pari_is_interrupted). */
 int pari_futex_wait(const struct pari_word *word, unsigned n, int64_t until);
 
-/* Wake at most n sleepers; never fails. Safe in signal handlers. */
-void pari_futex_wake(const _Atomic uint32_t *word, int n);
+/* Wake at most n sleepers: how many there were. Never fails. Safe in signal handlers. */
+int pari_futex_wake(const _Atomic uint32_t *word, int n);
 
 /* ---- robust mutex (mutex.c): the only place that touches a process-shared pthread object */
 
@@ -161,29 +166,31 @@ int pari_mutex_enter(struct pari_mutex *mutex);
 void pari_mutex_recovered(struct pari_mutex *mutex);
 int pari_mutex_unlock(struct pari_mutex *mutex); /* -1 EPERM: this thread does not hold it */
 
-bool pari_mutex_is_mine(const struct pari_mutex *mutex);    /* held by the calling thread */
-bool pari_mutex_is_locked(const struct pari_mutex *mutex);  /* by anyone, the dead included */
-bool pari_mutex_owner_died(const struct pari_mutex *mutex); /* the kernel has marked it */
+bool pari_mutex_is_mine(const struct pari_mutex *mutex);     /* held by the calling thread */
+bool pari_mutex_is_locked(const struct pari_mutex *mutex);   /* by anyone, the dead included */
+bool pari_mutex_owner_died(const struct pari_mutex *mutex);  /* the kernel has marked it */
 _Atomic uint32_t *pari_mutex_word(struct pari_mutex *mutex); /* its futex word, for futex_waitv */
-void pari_mutex_announce(struct pari_mutex *mutex); /* by its holder: have the kernel wake a sleeper if this thread dies */
+/* By its holder: held for life, so the kernel shall wake a sleeper when this thread dies. No longer counted by n_held. */
+void pari_mutex_announce(struct pari_mutex *mutex);
+unsigned pari_mutex_n_held(void); /* by the calling thread: the kernel walks 2048 of a dead one and no more */
 
 pid_t pari_tid(void); /* the calling thread, cached */
 
 /* ---- descriptors (fd.c): always CLOEXEC; those tracked are closed in every forked child but for the ones given to it */
 
 void pari_fd_track(int fd);
-void pari_fd_keep(const int *keep, unsigned n); /* in the next fork of this thread; pari_fork's own */
-void pari_fd_close(int fd); /* untracks; -1 is fine; keeps errno */
-int pari_fd_bell(int end[2]); /* a tracked, non-blocking socket pair */
-int pari_fd_ring(int fd);     /* one byte, never blocks, no SIGPIPE; already rung is fine */
-void pari_fd_drain(int fd);   /* read all bytes that are there */
+void pari_fd_keep(const int *keep, unsigned n);        /* in the next fork of this thread; pari_fork's own */
+void pari_fd_close(int fd);                            /* untracks; -1 is fine; keeps errno */
+int pari_fd_bell(int end[2]);                          /* a tracked, non-blocking socket pair */
+int pari_fd_ring(int fd);                              /* one byte, never blocks, no SIGPIPE; already rung is fine */
+void pari_fd_drain(int fd);                            /* read all bytes that are there */
 int pari_fd_poll(int fd, short events, int64_t until); /* 1 ready, 0 not before `until`, -1 EINTR as pari_futex_wait */
 
 /* The life line of a daemon: the parent keeps line[0] open for life and the child calls pari_fd_die_with on line[1], after which
  * the kernel sends the child SIGKILL once the parent is gone, also when the child makes no call. */
 int pari_fd_lifeline(int line[2]); /* both tracked */
 int pari_fd_die_with(int fd);
-int pari_fd_devnull(int as);  /* open /dev/null as descriptor `as` */
+int pari_fd_devnull(int as); /* open /dev/null as descriptor `as` */
 
 /* ---- processes (process.c) */
 
@@ -200,11 +207,11 @@ struct pari_exit {
 
 /* Reap this very child without waiting. 1: reaped, *how is set. 0: it still runs. -1 ECHILD: somebody else has reaped it. */
 int pari_reap(pid_t pid, int pidfd, struct pari_exit *how);
-int pari_kill(pid_t pid, int pidfd, int signal); /* through the pidfd if there is one; already ended is 0 */
-bool pari_pid_exists(pid_t pid);                 /* also a thread's id; true when in doubt */
-bool pari_pid_has_ended(pid_t pid);              /* reaped or not, anyone's child; false when in doubt */
+int pari_kill(pid_t pid, int pidfd, int signal);        /* through the pidfd if there is one; already ended is 0 */
+bool pari_pid_exists(pid_t pid);                        /* also a thread's id; true when in doubt */
+bool pari_pid_has_ended(pid_t pid);                     /* reaped or not, anyone's child; false when in doubt */
 void pari_exit_now(int code) __attribute__((noreturn)); /* _exit */
-int pari_n_cpus(void);                           /* affinity and cgroup quota */
+int pari_n_cpus(void);                                  /* affinity and cgroup quota */
 
 /* Called by libpar's upper floors once: `child` runs in every child of any fork() of the program, before fork returns. */
 void pari_at_fork(void (*child)(void));

@@ -150,8 +150,8 @@ pari_reap(pid_t pid, int pidfd, struct pari_exit *how)
 
     memset(&info, 0, sizeof info);
     do
-        result = waitid(pidfd >= 0 ? (idtype_t)WAIT_PIDFD : P_PID, pidfd >= 0 ? (id_t)pidfd : (id_t)pid, &info,
-                        WEXITED | WNOHANG);
+        result =
+            waitid(pidfd >= 0 ? (idtype_t)WAIT_PIDFD : P_PID, pidfd >= 0 ? (id_t)pidfd : (id_t)pid, &info, WEXITED | WNOHANG);
     while (result != 0 && errno == EINTR);
     if (result != 0 && pidfd >= 0 && errno == EINVAL) /* pidfds, but not yet in waitid: Linux 5.3 */
         return pari_reap(pid, -1, how);

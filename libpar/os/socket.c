@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -168,6 +169,15 @@ pari_socket_recv(int fd, void *data, size_t size)
     return n < 0 && errno == ECONNRESET ? 0 : n;
 }
 
+int
+pari_socket_wait(int fd, int what, int64_t until)
+{
+    short events = (short)((what & PARI_READABLE ? POLLIN : 0) | (what & PARI_WRITABLE ? POLLOUT : 0));
+    int ready = pari_fd_poll(fd, events, until);
+
+    return ready < 0 && errno == EINTR ? 0 : ready;
+}
+
 void
 pari_fd_raise_limit(void)
 {
@@ -194,7 +204,7 @@ pari_epoll_new(void)
 static int
 control(int epoll, int operation, int fd, int what, void *owner)
 {
-    struct epoll_event event = {.events = 0, .data.ptr = owner};
+    struct epoll_event event = { .events = 0, .data.ptr = owner };
 
     if (pari_fault(PARI_CALL_EPOLL))
         return -1;

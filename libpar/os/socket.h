@@ -13,6 +13,8 @@
 
 #define PARI_ADDRESS_SIZE 108 /* "@name" and its NUL; the kernel takes 107 bytes of name */
 
+enum { PARI_READABLE = 1, PARI_WRITABLE = 2 };
+
 /* Is it "@name", with a name that fits? */
 bool pari_address_is_valid(const char *address);
 
@@ -31,12 +33,13 @@ ssize_t pari_socket_send(int fd, const void *data, size_t size);
 /* What is there. Bytes, 0 at the end of stream (also of a reset connection), -1 EAGAIN. */
 ssize_t pari_socket_recv(int fd, void *data, size_t size);
 
+/* 1: the socket is PARI_READABLE or PARI_WRITABLE, as asked, or broken. 0: not before the moment `until`, or a signal came. */
+int pari_socket_wait(int fd, int what, int64_t until);
+
 /* Let this process open as many descriptors as it may. */
 void pari_fd_raise_limit(void);
 
 /* ---- readiness */
-
-enum { PARI_READABLE = 1, PARI_WRITABLE = 2 };
 
 struct pari_ready {
     void *owner;

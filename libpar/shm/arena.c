@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #define MAGIC UINT64_C(0x3172617072617061)
-#define GIB (UINT64_C(1) << 30)
-
-static const uint64_t sizes[] = {64 * GIB, 32 * GIB, 16 * GIB, 4 * GIB, 1 * GIB};
+#define LARGEST (UINT64_C(64) << 30)
+#define SMALL (UINT64_C(256) << 20)
+#define SMALLEST (UINT64_C(16) << 20)
 
 struct pari_arena *pari_arena;
 int pari_arena_fd = -1;
@@ -45,18 +45,46 @@ heap_offset(uint64_t size)
     return (PARI_PAGES_OFFSET + pages_size + PARI_PAGE_SIZE - 1) & ~(uint64_t)(PARI_PAGE_SIZE - 1);
 }
 
+/* What the heap may grow to. */
+static uint64_t
+limit(void)
+{
+    uint64_t value = limit_from_environment();
+
+    return value ? value : pari_memory_limit() / 2;
+}
+
+/* Addresses to reserve for a heap of that size: no more than it may ever need, since tools that look at all memory (a leak
+ * checker, a core dump) look at reserved addresses, too. */
+static uint64_t
+reservation(uint64_t heap_size)
+{
+    uint64_t size = SMALLEST;
+
+    while (size < LARGEST && size - heap_offset(size) < heap_size)
+        size *= 2;
+    return size;
+}
+
+/* The file must reach to the heap. A small one reaches to the end of the reservation: leak checkers read all of it, and each page
+ * beyond a file's end costs them a fault. */
+static int
+extend(int fd, uint64_t size)
+{
+    if (size <= SMALL && pari_extend(fd, size) == 0)
+        return 0;
+    return pari_extend(fd, heap_offset(size));
+}
+
 static int
 lay_out(uint64_t size)
 {
     struct pari_arena *a = pari_arena;
-    uint64_t limit = limit_from_environment();
 
     a->size = size;
     a->heap_offset = heap_offset(size);
     a->heap.max_pages = (size - a->heap_offset) >> PARI_PAGE_SHIFT;
-    if (limit == 0)
-        limit = pari_memory_limit() / 2;
-    a->heap.limit_pages = limit >> PARI_PAGE_SHIFT;
+    a->heap.limit_pages = limit() >> PARI_PAGE_SHIFT;
     if (a->heap.limit_pages > a->heap.max_pages)
         a->heap.limit_pages = a->heap.max_pages;
     if (pari_mutex_init(&a->registry) != 0 || pari_heap_make() != 0)
@@ -69,16 +97,14 @@ int
 pari_arena_make(void)
 {
     void *p = NULL;
-    uint64_t size = 0;
+    uint64_t size = reservation(limit());
     int fd = pari_memfd();
 
     if (fd < 0)
         return -1;
-    for (size_t i = 0; p == NULL && i < sizeof sizes / sizeof *sizes; i++) {
-        size = sizes[i];
-        p = pari_map_far(fd, size);
-    }
-    if (p == NULL || pari_extend(fd, heap_offset(size)) != 0)
+    while ((p = pari_map_far(fd, size)) == NULL && size > SMALLEST) /* ulimit -v */
+        size /= 2;
+    if (p == NULL || extend(fd, size) != 0)
         goto fail;
     pari_arena = p;
     pari_arena_fd = fd;
@@ -99,6 +125,12 @@ pari_in_arena(const void *p)
     uintptr_t base = (uintptr_t)pari_arena, at = (uintptr_t)p;
 
     return base != 0 && at >= base && at - base < pari_arena->size;
+}
+
+bool
+pari_in_heap(const void *p)
+{
+    return pari_is_committed(p);
 }
 
 size_t

@@ -20,14 +20,14 @@
 #define PARI_N_CLASSES 24
 
 struct pari_slot {
-    struct pari_mutex alive;      /* held by the process's life; read by everyone as a word */
-    _Atomic uint64_t tag;         /* generation << 8 | state: one store changes both */
-    _Atomic pari_member parent;   /* who judges it while it starts, and reads its exit code */
-    _Atomic int32_t pid;          /* written by the process itself; 0: it was not born */
-    _Atomic int32_t exit_code;    /* written by the process right before it ends; NO_EXIT_CODE until then */
-    _Atomic uint32_t is_made;     /* the mutex has been initialised; never undone */
-    _Atomic uint32_t is_gone;     /* found gone although the kernel did not mark it */
-    _Atomic int32_t forked;       /* its pid as its parent knows it, 0 before the fork */
+    struct pari_mutex alive;    /* held by the process's life; read by everyone as a word */
+    _Atomic uint64_t tag;       /* generation << 8 | state: one store changes both */
+    _Atomic pari_member parent; /* who judges it while it starts, and reads its exit code */
+    _Atomic int32_t pid;        /* written by the process itself; 0: it was not born */
+    _Atomic int32_t exit_code;  /* written by the process right before it ends; NO_EXIT_CODE until then */
+    _Atomic uint32_t is_made;   /* the mutex has been initialised; never undone */
+    _Atomic uint32_t gone;      /* low bits of the generation that was found gone although the kernel did not mark it */
+    _Atomic int32_t forked;     /* its pid as its parent knows it, 0 before the fork */
     unsigned char pad[128 - sizeof(struct pari_mutex) - 8 - 8 - 20];
 };
 
@@ -58,7 +58,7 @@ struct pari_heap {
 
 struct pari_arena {
     uint64_t magic;
-    uint64_t size;              /* of the mapping */
+    uint64_t size; /* of the mapping */
     uint64_t heap_offset;
     struct pari_mutex registry; /* guards reservation and release of slots; taken before the heap's lock */
     uint32_t next_slot;         /* where the search for a free slot begins */
@@ -99,8 +99,8 @@ pari_is_committed(const void *p)
         return false;
     start = (uintptr_t)pari_arena + pari_arena->heap_offset;
     /* Relaxed: it only grows, and who has the address has seen it grow that far. */
-    return at >= start && (at - start) >> PARI_PAGE_SHIFT <
-                              atomic_load_explicit(&pari_arena->heap.n_pages, memory_order_relaxed);
+    return at >= start &&
+           (at - start) >> PARI_PAGE_SHIFT < atomic_load_explicit(&pari_arena->heap.n_pages, memory_order_relaxed);
 }
 
 int pari_arena_make(void); /* once per family, by its first member, before it has any other */

@@ -52,14 +52,17 @@ unlink_from(uint32_t *list, const struct pari_cell *cell)
         *list = cell->next;
 }
 
-/* The attachment goes when the home goes: nobody reaches it any more. */
+/* The attachment goes when the home goes: nobody reaches it any more. It names its cell, so that a release that was cut off, and is
+ * done again when the block serves something else already, does no harm. */
 static void
 detach(struct pari_cell *cell)
 {
-    uintptr_t attachment = atomic_exchange(&cell->attachment, 0);
+    void *attachment = (void *)atomic_load(&cell->attachment);
+    const uint64_t *words = attachment ? pari_heap_lock_words(attachment) : NULL;
 
-    if (attachment != 0)
-        pari_block_release((void *)attachment);
+    if (words != NULL && words[1] == (uintptr_t)cell)
+        pari_block_release(attachment);
+    atomic_store(&cell->attachment, 0);
 }
 
 /* Free the cell, or leave it an orphan while somebody holds its mutex. */
@@ -71,18 +74,19 @@ retire(struct pari_cell *cell)
     atomic_store(&cell->home, 0);
     detach(cell);
     held = pari_mutex_lock(&cell->mutex, PAR_NOWAIT);
-    if (held < 0) {
+    if (held < 0 && errno != EDEADLK) { /* EDEADLK: its own holder frees it */
+        pari_heap_own(cell, 0);
         push(&pari_arena->heap.orphans, cell);
         return;
     }
     if (held == PARI_HELD_AFTER_DEATH)
         pari_mutex_recovered(&cell->mutex);
-    (void)pari_mutex_unlock(&cell->mutex); /* just taken: cannot fail */
+    (void)pari_mutex_unlock(&cell->mutex); /* ours: cannot fail */
     pari_cell_give_back(cell);
 }
 
-static void
-adopt_orphans(void)
+void
+pari_cells_adopt(void)
 {
     uint32_t list = pari_arena->heap.orphans;
 
@@ -142,8 +146,10 @@ pari_cell_relink(struct pari_cell *cell, bool is_live)
 
     if (is_live && home != 0)
         push(&page_of_home(home)->cells, cell);
-    else if (is_live && pari_mutex_is_locked(&cell->mutex))
+    else if (is_live) { /* held by somebody, or its release was cut off */
+        pari_heap_own(cell, 0);
         push(&pari_arena->heap.orphans, cell);
+    }
 }
 
 /* ---- making and finding */
@@ -157,7 +163,7 @@ new_cell(uintptr_t home, uint32_t kind, pari_member me)
     if (pari_heap_lock() != 0)
         return NULL;
     if (pari_arena->heap.orphans != 0)
-        adopt_orphans();
+        pari_cells_adopt();
     cell = pari_cell_take(me);
     if (cell != NULL) {
         memset(cell->state, 0, sizeof cell->state);
@@ -225,6 +231,7 @@ pari_cell_make(_Atomic uint64_t *link, enum pari_cell_kind kind, size_t attachme
         return NULL;
     }
     if (block != NULL) {
+        ((uint64_t *)pari_heap_lock_words(block))[1] = (uintptr_t)cell;
         atomic_store(&cell->attachment, (uintptr_t)block); /* from here on it is the cell's, which is still ours */
         pari_heap_own(block, 0);
     }

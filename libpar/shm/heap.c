@@ -23,9 +23,10 @@
 #define GROWTH_MIN 4
 
 /* Sizes of small blocks, header included. The last class is the cells', whose pages never serve anything else. */
-static const uint32_t class_size[PARI_N_CLASSES] = {128,  192,  256,  320,  384,  512,   640,   768,   1024,  1280,   1536, 2048,
-                                                    2560, 3072, 4096, 5120, 6144, 8192,  10880, 13056, 16320, 21824, 32704,
-                                                    sizeof(struct pari_block) + sizeof(struct pari_cell)};
+static const uint32_t class_size[PARI_N_CLASSES] = {
+    128,  192,  256,  320,  384,  512,  640,   768,   1024,  1280,  1536,  2048,
+    2560, 3072, 4096, 5120, 6144, 8192, 10880, 13056, 16320, 21824, 32704, sizeof(struct pari_block) + sizeof(struct pari_cell)
+};
 #define CELL_CLASS (PARI_N_CLASSES - 1)
 #define LARGEST_SMALL 32704
 
@@ -119,7 +120,7 @@ static size_t
 footprint(const struct pari_block *block)
 {
     return block->size_class == PARI_CLASS_LARGE ? (size_t)length_of(run_of(page_of(block))) << PARI_PAGE_SHIFT
-                                            : class_size[block->size_class];
+                                                 : class_size[block->size_class];
 }
 
 /* ---- runs of pages */
@@ -237,6 +238,14 @@ class_for(size_t size)
     return size_class;
 }
 
+/* The page may have served something else before. */
+static int
+make_cell(struct pari_cell *cell)
+{
+    memset(cell, 0, sizeof *cell);
+    return pari_mutex_init(&cell->mutex) == 0 && pari_mutex_init(&cell->guard) == 0 ? 0 : -1;
+}
+
 /* Cut a new page into free blocks of a class, and only then give the page its kind. */
 static int
 new_small_page(unsigned size_class)
@@ -252,7 +261,7 @@ new_small_page(unsigned size_class)
         memset(block, 0, sizeof *block);
         set_state(block, PARI_BLOCK_FREE);
         block->size_class = (uint16_t)size_class;
-        if (size_class == CELL_CLASS && pari_mutex_init(&((struct pari_cell *)(void *)(block + 1))->mutex) != 0) {
+        if (size_class == CELL_CLASS && make_cell((struct pari_cell *)(void *)(block + 1)) != 0) {
             set_run(page, RUN(1, PARI_PAGE_FREE));
             heap()->first_free = 0;
             return -1;
@@ -385,22 +394,36 @@ release_locked(struct pari_block *block)
         heap()->first_free = page;
 }
 
+/* Block of a small page by the page's own class: what lies inside a block is the user's, and may look like a header. */
+static struct pari_block *
+small_block_at(uint64_t page, uint64_t at)
+{
+    struct pari_block *first = (struct pari_block *)(void *)page_start(page);
+    size_t size = class_size[first->size_class % PARI_N_CLASSES];
+
+    if (at / size >= PARI_PAGE_SIZE / size) /* the rest behind the last one */
+        return NULL;
+    return (struct pari_block *)(void *)((char *)first + at / size * size);
+}
+
 /* The live block that begins at this address, or NULL. */
 static struct pari_block *
 block_of(const void *p)
 {
     struct pari_block *block = (struct pari_block *)((uintptr_t)p - sizeof *block); /* of NULL, too */
-    uint64_t at, run;
+    uint64_t page;
 
-    if (pari_arena == NULL || !is_in_heap(block) || ((uintptr_t)p & 63) != 0)
+    if (pari_arena == NULL || !is_in_heap(block) || ((uintptr_t)p & 63) != 0 || !is_live(block))
         return NULL;
-    at = (uint64_t)((char *)block - page_start(page_of(block)));
-    run = run_of(page_of(block));
-    if (kind_of(run) == PARI_PAGE_LARGE)
-        return at == 0 && is_live(block) ? block : NULL;
-    if (kind_of(run) != PARI_PAGE_SMALL || !is_live(block) || block->size_class >= CELL_CLASS)
+    page = page_of(block);
+    switch (kind_of(run_of(page))) {
+    case PARI_PAGE_LARGE: return (char *)block == page_start(page) ? block : NULL;
+    case PARI_PAGE_SMALL: break;
+    default: return NULL;
+    }
+    if (small_block_at(page, (uint64_t)((char *)block - page_start(page))) != block)
         return NULL;
-    return at % class_size[block->size_class] == 0 ? block : NULL;
+    return block->size_class != CELL_CLASS ? block : NULL;
 }
 
 void
@@ -567,6 +590,7 @@ rebuild(void)
         }
     }
     walk(recount, 0);
+    pari_cells_adopt();
 }
 
 int
@@ -609,17 +633,14 @@ pari_cell_give_back(struct pari_cell *cell)
 struct pari_block *
 pari_block_around(const void *p)
 {
-    uint64_t page, at;
-    struct pari_block *first;
+    uint64_t page;
 
     if (pari_arena == NULL || !is_in_heap(p))
         return NULL;
     page = page_of(p);
-    first = (struct pari_block *)(void *)page_start(page);
     if (kind_of(run_of(page)) != PARI_PAGE_SMALL)
         return NULL;
-    at = (uint64_t)((const char *)p - (char *)first) / class_size[first->size_class % PARI_N_CLASSES];
-    return (struct pari_block *)(void *)((char *)first + at * class_size[first->size_class % PARI_N_CLASSES]);
+    return small_block_at(page, (uint64_t)((const char *)p - page_start(page)));
 }
 
 int

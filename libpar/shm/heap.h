@@ -12,8 +12,8 @@ enum { PARI_BLOCK_FREE = 0x45455246, PARI_BLOCK_LIVE = 0x4556494c };
 #define PARI_CLASS_LARGE 0xffff
 
 struct pari_block {
-    _Atomic uint32_t state; /* PARI_BLOCK_LIVE or PARI_BLOCK_FREE; of a small block it is the truth, of a large one its run is */
-    uint16_t size_class;         /* fixed when the page is cut; PARI_CLASS_LARGE */
+    _Atomic uint32_t state; /* PARI_BLOCK_LIVE or _FREE; of a small block it is the truth, of a large one its run is */
+    uint16_t size_class;    /* fixed when the page is cut; PARI_CLASS_LARGE */
     uint8_t has_cells;      /* a small block: some cell's home may lie in it */
     uint8_t keep;
     _Atomic pari_member owner; /* 0: the family's */
@@ -30,10 +30,11 @@ void pari_heap_unlock(void);
 /* Under the heap's lock: */
 struct pari_cell *pari_cell_take(pari_member owner);
 void pari_cell_give_back(struct pari_cell *cell);
-void pari_block_release(void *p); /* if it is a live block; its own cells, too */
+void pari_block_release(void *p);                            /* if it is a live block; its own cells, too */
 void pari_cells_return(struct pari_block *block);            /* those whose home lies in the block */
 void pari_cell_sweep(struct pari_cell *cell);                /* its maker died before it was published, or just after */
 void pari_cell_relink(struct pari_cell *cell, bool is_live); /* while the lists are being rebuilt */
+void pari_cells_adopt(void);                                 /* free the orphans that nobody holds any more */
 
 /* The small block that contains p, or NULL: to find its header from inside. */
 struct pari_block *pari_block_around(const void *p);

@@ -3,8 +3,9 @@
  * nap.c: the one way to sleep on shared state, and the event count built on it.
  *
  * Shared state: an event count's word. Sleepers set bit 0 before they look at their predicate a last time; a waker makes the
- * predicate true before it looks at bit 0. The seq_cst fences on both sides make sure that one sees the other. A notify clears
- * the bit and wakes; a sleeper that was woken sets the bit again when it leaves, since others may still sleep.
+ * predicate true before it looks at bit 0. The seq_cst fences on both sides make sure that one sees the other. A notify changes
+ * the word, which whoever is on the way to sleep sees. Once a notify finds fewer sleepers than it would have woken, it clears bit 0,
+ * changing the word again, and wakes all: a sleeper that set the bit meanwhile found it set, and nothing told of it.
  * If a process dies here: between the waker's commit and its notify, or a woken sleeper before it runs, the other sleepers are
  * not told. Their slices end within half a second and they find the predicate themselves; no sleep in libpar is unbounded.
  */
@@ -52,24 +53,27 @@ gather(struct pari_word *list, const _Atomic uint32_t *word, uint32_t expected, 
 {
     unsigned n = 1;
 
-    list[0] = (struct pari_word){word, expected};
+    list[0] = (struct pari_word){ word, expected };
     for (unsigned i = 0; i < n_peers && n < PARI_MAX_WORDS; i++)
         if (peers[i] != 0) {
             const _Atomic uint32_t *alive = pari_member_alive_word(peers[i]);
             uint32_t value = atomic_load(alive);
             if (value & FUTEX_TID_MASK)
-                list[n++] = (struct pari_word){alive, value};
+                list[n++] = (struct pari_word){ alive, value };
         }
     return n;
 }
 
-/* The kernel wakes one sleeper per death: pass it on. */
+/* The kernel wakes one sleeper per death: pass it on. A process is dead a moment after its word is marked (its record lock goes
+ * last), so the caller, who may not find it dead yet, looks again soon. */
 static void
-pass_on(const struct pari_word *list, unsigned n)
+pass_on(struct pari_nap *nap, const struct pari_word *list, unsigned n)
 {
     for (unsigned i = 1; i < n; i++)
-        if (atomic_load(list[i].word) != list[i].expected)
-            pari_futex_wake(list[i].word, INT_MAX);
+        if (atomic_load(list[i].word) != list[i].expected) {
+            (void)pari_futex_wake(list[i].word, INT_MAX);
+            nap->slice = 0;
+        }
 }
 
 static int64_t
@@ -98,7 +102,7 @@ pari_nap(struct pari_nap *nap, const _Atomic uint32_t *word, uint32_t expected, 
     }
     n = gather(list, word, expected, peers, n_peers);
     if (pari_futex_wait(list, n, pari_slice_end(deadline, next_slice(nap))) == 0)
-        pass_on(list, n);
+        pass_on(nap, list, n);
     else if (nap->slice == LAST_SLICE)
         for (unsigned i = 0; i < n_peers; i++)
             pari_member_doubt(peers[i]);
@@ -108,18 +112,28 @@ pari_nap(struct pari_nap *nap, const _Atomic uint32_t *word, uint32_t expected, 
 uint32_t
 pari_eventcount_prepare(struct pari_eventcount *ec)
 {
-    return atomic_fetch_or(&ec->word, 1) | 1; /* seq_cst: the caller's look at its predicate comes after it */
+    uint32_t key = atomic_fetch_or(&ec->word, 1) | 1;
+
+    atomic_thread_fence(memory_order_seq_cst); /* bit 0 before the caller's look at its predicate; partner: notify */
+    return key;
 }
 
 int
 pari_eventcount_wait(struct pari_eventcount *ec, uint32_t key, struct pari_nap *nap, const pari_member *peers, unsigned n_peers,
                      par_time deadline)
 {
-    int result = pari_nap(nap, &ec->word, key, peers, n_peers, deadline);
+    return pari_nap(nap, &ec->word, key, peers, n_peers, deadline);
+}
 
-    if (result == 0)
-        (void)atomic_fetch_or(&ec->word, 1); /* others may still sleep behind the bit that the waker cleared */
-    return result;
+/* Nobody is looked for by later notifies until a sleeper says so again. */
+static void
+notify_and_clear(struct pari_eventcount *ec, uint32_t word)
+{
+    while (word & 1)
+        if (atomic_compare_exchange_weak(&ec->word, &word, (word & ~UINT32_C(1)) + 2)) {
+            (void)pari_futex_wake(&ec->word, INT_MAX);
+            return;
+        }
 }
 
 void
@@ -129,9 +143,16 @@ pari_eventcount_notify(struct pari_eventcount *ec, int n)
 
     atomic_thread_fence(memory_order_seq_cst); /* the caller's commit before the look at bit 0; partner: prepare */
     word = atomic_load_explicit(&ec->word, memory_order_relaxed);
+    if (n == INT_MAX) {
+        notify_and_clear(ec, word);
+        return;
+    }
     do
         if (!(word & 1))
             return;
-    while (!atomic_compare_exchange_weak(&ec->word, &word, (word + 2) & ~UINT32_C(1)));
-    pari_futex_wake(&ec->word, n);
+    while (!atomic_compare_exchange_weak(&ec->word, &word, word + 2));
+    word += 2;
+    /* Unless the word has changed, because another one notifies, wake who has gone to sleep since. */
+    if (pari_futex_wake(&ec->word, n) < n && atomic_compare_exchange_strong(&ec->word, &word, (word & ~UINT32_C(1)) + 2))
+        (void)pari_futex_wake(&ec->word, INT_MAX);
 }

@@ -3,7 +3,8 @@
  * registry.c: who belongs to the family, and who is dead.
  *
  * Shared state: the slots. A slot's tag (generation, state) changes only under the registry's lock, except STARTING -> LIVE, which
- * the process itself does; everyone reads it, since a member id carries the generation it was made with. The alive word is a
+ * the process itself does, by a CAS that fails if it was given up meanwhile; everyone reads it, since a member id carries the
+ * generation it was made with. The alive word is a
  * robust mutex that a thread of the process holds for life: the kernel marks it when that thread ends. A record lock on byte
  * `slot` of the arena's file belongs to the process itself. Dead = the word is marked and the record lock is gone.
  * Lock order: registry, then heap.
@@ -14,7 +15,7 @@
 
 #include <unistd.h>
 
-enum slot_state { SLOT_FREE = 0, SLOT_STARTING, SLOT_LIVE };
+enum slot_state { SLOT_FREE = 0, SLOT_STARTING, SLOT_LIVE, SLOT_DEAD /* being released */ };
 
 #define NO_EXIT_CODE INT32_MIN
 
@@ -101,10 +102,10 @@ pari_member_is_dead(pari_member member)
     slot = slot_of(member, &tag);
     if (slot == NULL)
         return true;
-    if (state_of(tag) == SLOT_STARTING)
-        return starting_is_dead(slot, index);
+    if (state_of(tag) != SLOT_LIVE)
+        return state_of(tag) == SLOT_DEAD || starting_is_dead(slot, index);
     if (pari_likely(pari_mutex_is_locked(&slot->alive)))
-        return atomic_load_explicit(&slot->is_gone, memory_order_relaxed) != 0;
+        return atomic_load_explicit(&slot->gone, memory_order_relaxed) == (uint32_t)(tag >> 8);
     return !record_is_held(slot, index);
 }
 
@@ -124,7 +125,7 @@ pari_member_doubt(pari_member member)
     if (slot == NULL || member == pari_me || state_of(tag) != SLOT_LIVE || pari_pid_exists(atomic_load(&slot->pid)))
         return;
     if (pari_record_is_held(pari_arena_fd, index) == 0 && atomic_load(&slot->tag) == tag)
-        atomic_store(&slot->is_gone, 1);
+        atomic_store(&slot->gone, (uint32_t)(tag >> 8)); /* by name: the slot may have a new owner by now */
 }
 
 pid_t
@@ -170,12 +171,16 @@ pari_member_exit(pari_member member, int *code)
 
 /* ---- reservation and release */
 
-/* Under the registry's lock, the member being dead. Sweeping twice is harmless, so a death in between is. */
-static void
+/* Under the registry's lock, the member being dead. Sweeping twice is harmless, so a death in between is. False: it was born after
+ * all, a moment ago. */
+static bool
 release_slot(struct pari_slot *slot, unsigned index, uint64_t tag)
 {
+    if (!atomic_compare_exchange_strong(&slot->tag, &tag, (tag & ~UINT64_C(0xff)) | SLOT_DEAD))
+        return false;
     pari_heap_sweep(member_of(index, tag));
     set_state(slot, tag >> 8, SLOT_FREE);
+    return true;
 }
 
 void
@@ -187,7 +192,7 @@ pari_member_release(pari_member member)
 
     if (slot_of(member, &tag) != NULL && registry_lock() == 0) {
         if ((slot = slot_of(member, &tag)) != NULL)
-            release_slot(slot, pari_slot_of(member), tag);
+            (void)release_slot(slot, pari_slot_of(member), tag);
         registry_unlock();
     }
     errno = saved;
@@ -210,10 +215,8 @@ sweep_locked(void)
     for (unsigned i = 0; i < PARI_MAX_MEMBERS; i++) {
         struct pari_slot *slot = pari_slot_at(i);
         uint64_t tag = atomic_load(&slot->tag);
-        if (is_abandoned(slot, i, tag)) {
-            release_slot(slot, i, tag);
-            n++;
-        }
+        if (is_abandoned(slot, i, tag))
+            n += release_slot(slot, i, tag);
     }
     return n;
 }
@@ -240,7 +243,7 @@ find_free(void)
         struct pari_slot *slot = pari_slot_at(index);
         uint64_t tag = atomic_load(&slot->tag);
         if (is_abandoned(slot, index, tag))
-            release_slot(slot, index, tag);
+            (void)release_slot(slot, index, tag);
         if (state_of(atomic_load(&slot->tag)) == SLOT_FREE)
             return (int)index;
     }
@@ -259,7 +262,6 @@ prepare_slot(struct pari_slot *slot, pari_member parent)
     atomic_store(&slot->pid, 0);
     atomic_store(&slot->forked, 0);
     atomic_store(&slot->exit_code, NO_EXIT_CODE);
-    atomic_store(&slot->is_gone, 0);
     return 0;
 }
 
@@ -319,16 +321,25 @@ take_alive_word(struct pari_slot *slot)
 int
 pari_member_born(pari_member member)
 {
+    unsigned index = pari_slot_of(member);
     uint64_t tag;
     struct pari_slot *slot = slot_of(member, &tag);
 
-    if (slot == NULL)
+    if (slot == NULL || state_of(tag) != SLOT_STARTING)
         return pari_fail(EINVAL);
-    if (pari_record_lock(pari_arena_fd, pari_slot_of(member)) != 0 || take_alive_word(slot) != 0)
+    if (pari_record_lock(pari_arena_fd, index) != 0)
         return -1;
+    /* Whose parent died may have been given up before the record lock was there to speak for it. */
+    if (!atomic_compare_exchange_strong(&slot->tag, &tag, (tag & ~UINT64_C(0xff)) | SLOT_LIVE)) {
+        (void)pari_record_unlock(pari_arena_fd, index);
+        return pari_fail(EINVAL);
+    }
     my_pid = getpid();
     atomic_store(&slot->pid, my_pid);
-    set_state(slot, tag >> 8, SLOT_LIVE);
+    if (take_alive_word(slot) != 0) {
+        (void)pari_record_unlock(pari_arena_fd, index);
+        return -1;
+    }
     atomic_store_explicit(&pari_me, member, memory_order_release); /* partner: pari_self */
     return 0;
 }

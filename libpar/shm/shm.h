@@ -39,17 +39,17 @@ pid_t pari_self_pid(void); /* getpid without the system call */
 
 /* Birth. Parent before fork: reserve; child after fork: born (closes nothing, allocates nothing); parent when fork failed, or once
  * the child is reaped and its exit code read: release. */
-pari_member pari_member_reserve(void);      /* 0 with errno: EAGAIN, ENOSPC */
-int pari_member_born(pari_member member);   /* in the child: makes it pari_self() */
+pari_member pari_member_reserve(void);                  /* 0 with errno: EAGAIN, ENOSPC */
+int pari_member_born(pari_member member);               /* in the child: makes it pari_self() */
 void pari_member_forked(pari_member member, pid_t pid); /* in the parent: who is to be born, so that all see its early death */
-void pari_member_release(pari_member member); /* sweeps what the dead left, then the slot may be used again */
+void pari_member_release(pari_member member);           /* sweeps what the dead left, then the slot may be used again */
 
 /* Is it dead? Exact for one that has died by any signal, exited or exec'ed; false for the STARTING child of a live parent;
  * true for 0. A load when it lives. */
 bool pari_member_is_dead(pari_member member);
-pid_t pari_member_pid(pari_member member);   /* 0 if not known any more */
-pari_member pari_member_parent(pari_member member); /* 0: none */
-void pari_member_set_exit(int code);         /* this process, right before it ends: a second source for its parent */
+pid_t pari_member_pid(pari_member member);           /* 0 if not known any more */
+pari_member pari_member_parent(pari_member member);  /* 0: none */
+void pari_member_set_exit(int code);                 /* this process, right before it ends: a second source for its parent */
 int pari_member_exit(pari_member member, int *code); /* 0, or -1: it left no code */
 const _Atomic uint32_t *pari_member_alive_word(pari_member member); /* to sleep on */
 
@@ -86,6 +86,7 @@ void pari_eventcount_notify(struct pari_eventcount *ec, int n); /* a fence and a
 /* ---- the arena (arena.c) */
 
 bool pari_in_arena(const void *p);
+bool pari_in_heap(const void *p);  /* and there is memory: it may be read */
 size_t pari_arena_committed(void); /* bytes the arena has grown to */
 
 /* ---- the heap (heap.c): blocks of the arena, zeroed, 64-byte aligned, usable in every member */
@@ -93,29 +94,37 @@ size_t pari_arena_committed(void); /* bytes the arena has grown to */
 /* `owner` 0: the family's, never swept. A member: the library's own block, swept after that member's death.
  * NULL: ENOSPC (the arena is full), EOVERFLOW. The call joins the family if need be. */
 void *pari_heap_alloc(size_t n, size_t size, pari_member owner);
-int pari_heap_free(void *block);                       /* -1 EINVAL: not a live block. Returns the cells of locks inside it */
-bool pari_heap_is_block(const void *block);            /* the start of a live block? */
-size_t pari_heap_length(const void *block);            /* n of its allocation; 0 if it is no block */
-void pari_heap_own(void *block, pari_member owner);    /* one store */
+int pari_heap_free(void *block);                    /* -1 EINVAL: not a live block. Returns the cells of locks inside it */
+bool pari_heap_is_block(const void *block);         /* the start of a live block? */
+size_t pari_heap_length(const void *block);         /* n of its allocation; 0 if it is no block */
+void pari_heap_own(void *block, pari_member owner); /* one store */
 /* Until *fate is `keep`, the block belongs to its owner; from then on to the family. `fate` must outlive the owner's sweep. */
 void pari_heap_fate(void *block, const _Atomic uint8_t *fate, uint8_t keep);
-void pari_heap_sweep(pari_member dead);                /* free what a dead member owned */
-size_t pari_heap_in_use(void);                         /* bytes in live blocks: for leak tests */
-void *pari_heap_lock_words(const void *block);         /* 16 zeroed bytes in the block's header, for par_lock_of; NULL if no block */
+void pari_heap_sweep(pari_member dead);        /* free what a dead member owned */
+size_t pari_heap_in_use(void);                 /* bytes in live blocks: for leak tests */
+void *pari_heap_lock_words(const void *block); /* 16 zeroed bytes in the block's header, for par_lock_of; NULL if no block */
 
-/* ---- cells (heap.c): type-stable memory behind the small public locks. A cell begins with a robust mutex, initialised once and
+/* ---- cells (cell.c): type-stable memory behind the small public locks. A cell begins with a robust mutex, initialised once and
  * never given other content as long as the arena lives (the kernel may still write to a mutex after its unlock). */
 
 struct pari_cell {
     struct pari_mutex mutex;
-    _Atomic uintptr_t home;      /* address of the public object it serves; 0 = none any more */
-    uint32_t next;               /* the heap's list of cells that live in one page */
-    uint32_t kind;               /* enum pari_cell_kind */
+    struct pari_mutex guard;      /* a second one, for what is done while the first is held by a user */
+    _Atomic uintptr_t home;       /* address of the public object it serves; 0 = none any more */
+    uint32_t next;                /* the heap's list of cells that live in one page */
+    uint32_t kind;                /* enum pari_cell_kind */
     _Atomic uintptr_t attachment; /* a block that lives and dies with the cell, or 0 */
-    _Alignas(8) unsigned char state[256 - sizeof(struct pari_mutex) - 24]; /* the object's own fields, zeroed */
+    _Alignas(8) unsigned char state[256 - 2 * sizeof(struct pari_mutex) - 24]; /* the object's own fields, zeroed */
 };
 
-enum pari_cell_kind { PARI_CELL_LOCK = 1, PARI_CELL_RLOCK, PARI_CELL_SEMAPHORE, PARI_CELL_CONDITION, PARI_CELL_BARRIER, PARI_CELL_QUEUE };
+enum pari_cell_kind {
+    PARI_CELL_LOCK = 1,
+    PARI_CELL_RLOCK,
+    PARI_CELL_SEMAPHORE,
+    PARI_CELL_CONDITION,
+    PARI_CELL_BARRIER,
+    PARI_CELL_QUEUE
+};
 
 /* The cell of the object at `home`, whose first 8 bytes are `*link`: made and published by one CAS if the link is 0.
  * NULL: EINVAL (not inside the arena, or `*link` is garbage, a copy of another object, or of another kind), ENOSPC. */
@@ -149,7 +158,7 @@ struct pari_handle {
 /* A zeroed block of `size` bytes that starts with a valid pari_handle made by this process; the family's until freed. */
 void *pari_handle_new(enum pari_kind kind, size_t size);
 void *pari_handle_new_private(enum pari_kind kind, size_t size); /* of use to this process alone: swept after its death */
-void pari_handle_free(void *handle); /* keeps errno; the handle is EINVAL from then on */
+void pari_handle_free(void *handle);                             /* keeps errno; the handle is EINVAL from then on */
 
 /* 0 = a live handle of that kind; -1 EINVAL (NULL, freed, another kind, not in the arena). Joins the family if need be. */
 int pari_handle_check(const void *handle, enum pari_kind kind);

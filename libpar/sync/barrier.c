@@ -3,7 +3,8 @@
  * barrier.c: so many parties meet, again and again; a death among them is told, not waited for.
  *
  * Shared state, in the cell, under its mutex: parties, action, arg (constant), n_arrived (in the round count_of), `why` (why it is
- * broken, 0 if it is whole), party[] (who has come to this barrier so far). `round` is also read without the mutex: it moves on,
+ * broken, 0 if it is whole), party[] (who has come to this barrier so far, and in which round last; there is room for all that
+ * wait, and a living one that does not wait makes room). `round` is also read without the mutex: it moves on,
  * by one store that ends the round for everybody, after failed_rounds says how (one bit per round, the last 64 of them). `change`
  * is an event count.
  * Lock order: the cell's mutex is the last one; the action is called without it.
@@ -16,6 +17,11 @@
 #include "../shm/shm.h"
 
 #include <limits.h>
+
+struct party {
+    _Atomic pari_member member;
+    uint64_t last; /* its last round, plus 1 */
+};
 
 struct barrier_state {
     int (*action)(void *arg);
@@ -38,10 +44,10 @@ state_of(const struct pari_cell *cell)
     return (struct barrier_state *)(void *)((struct pari_cell *)(uintptr_t)cell)->state;
 }
 
-static _Atomic pari_member *
+static struct party *
 party_of(const struct pari_cell *cell)
 {
-    return (_Atomic pari_member *)atomic_load(&cell->attachment);
+    return (struct party *)atomic_load(&cell->attachment);
 }
 
 static struct pari_cell *
@@ -59,7 +65,7 @@ par_barrier_init(par_barrier *b, unsigned parties, int (*action)(void *arg), voi
 
     if (b == NULL || parties == 0 || parties > UINT16_MAX)
         return pari_fail(EINVAL);
-    cell = pari_cell_make((_Atomic uint64_t *)b->word, PARI_CELL_BARRIER, parties * sizeof(pari_member));
+    cell = pari_cell_make((_Atomic uint64_t *)b->word, PARI_CELL_BARRIER, parties * sizeof(struct party));
     if (cell == NULL)
         return -1;
     state_of(cell)->parties = parties;
@@ -135,11 +141,28 @@ static bool
 any_other_lives(struct pari_cell *cell, pari_member me)
 {
     for (uint32_t i = 0; i < state_of(cell)->n_known; i++) {
-        pari_member member = atomic_load(&party_of(cell)[i]);
+        pari_member member = atomic_load(&party_of(cell)[i].member);
         if (member != me && !pari_member_is_dead(member))
             return true;
     }
     return false;
+}
+
+/* The caller's entry, a new one, or that of somebody who lives and does not wait. NULL: a dead one is in the way, and will be told. */
+static struct party *
+entry_for(struct pari_cell *cell, pari_member me)
+{
+    struct barrier_state *b = state_of(cell);
+    struct party *party = party_of(cell), *idle = NULL;
+
+    for (struct party *p = party; p < party + b->n_known; p++) {
+        pari_member member = atomic_load(&p->member);
+        if (member == me)
+            return p;
+        if (idle == NULL && p->last != atomic_load(&b->round) + 1 && !pari_member_is_dead(member))
+            idle = p;
+    }
+    return b->n_known < b->parties ? &party[b->n_known] : idle;
 }
 
 /* Enter the caller's name. An empty barrier whose former parties have all ended belongs to a new set of them. */
@@ -147,25 +170,25 @@ static void
 sign_in(struct pari_cell *cell, pari_member me)
 {
     struct barrier_state *b = state_of(cell);
-    _Atomic pari_member *party = party_of(cell);
+    struct party *own;
 
     if (n_waiting(b) == 0 && b->n_known > 0 && !any_other_lives(cell, me))
         b->n_known = 0;
-    for (uint32_t i = 0; i < b->n_known; i++)
-        if (atomic_load(&party[i]) == me)
-            return;
-    if (b->n_known < b->parties) {
-        atomic_store(&party[b->n_known], me);
-        atomic_signal_fence(memory_order_seq_cst); /* the name, then its count */
+    own = entry_for(cell, me);
+    if (own == NULL)
+        return;
+    own->last = atomic_load(&b->round) + 1;
+    atomic_store(&own->member, me);
+    atomic_signal_fence(memory_order_seq_cst); /* the name, then its count */
+    if (own == &party_of(cell)[b->n_known])
         b->n_known++;
-    }
 }
 
 static bool
 a_party_died(const struct pari_cell *cell)
 {
     for (uint32_t i = 0; i < state_of(cell)->n_known; i++)
-        if (pari_member_is_dead(atomic_load(&party_of(cell)[i])))
+        if (pari_member_is_dead(atomic_load(&party_of(cell)[i].member)))
             return true;
     return false;
 }
@@ -183,17 +206,18 @@ outcome(const struct barrier_state *b, uint64_t round, int index)
 }
 
 /* Break the round this caller waits in, unless it has ended meanwhile. */
-static void
+static int
 break_round(struct pari_cell *cell, uint64_t round, int why)
 {
     struct barrier_state *b = state_of(cell);
 
     if (enter(cell) != 0)
-        return;
+        return -1;
     if (atomic_load(&b->round) == round)
         fail_round(b, why);
     leave(cell);
     pari_eventcount_notify(&b->change, INT_MAX);
+    return 0;
 }
 
 static unsigned
@@ -204,47 +228,59 @@ peers_of(const struct pari_cell *cell, pari_member *peers)
     if (n > PARI_MAX_WORDS - 1)
         n = PARI_MAX_WORDS - 1;
     for (unsigned i = 0; i < n; i++) {
-        peers[i] = atomic_load(&party_of(cell)[i]);
+        peers[i] = atomic_load(&party_of(cell)[i].member);
         if (peers[i] == pari_self())
             peers[i] = 0;
     }
     return n;
 }
 
+/* Until the round has ended; a dead party ends it. -1: ETIMEDOUT and the like, it has not ended yet. */
 static int
-wait_for_round(struct pari_cell *cell, uint64_t round, int index, par_time deadline)
+see_round_end(struct pari_cell *cell, uint64_t round, par_time deadline)
 {
     struct barrier_state *b = state_of(cell);
     pari_member peers[PARI_MAX_WORDS - 1];
-    struct pari_nap nap = {0};
+    struct pari_nap nap = { 0 };
 
     for (;;) {
         uint32_t key = pari_eventcount_prepare(&b->change);
         if (atomic_load(&b->round) != round)
-            return outcome(b, round, index);
-        if (a_party_died(cell))
-            break_round(cell, round, EOWNERDEAD);
-        else if (pari_eventcount_wait(&b->change, key, &nap, peers, peers_of(cell, peers), deadline) != 0) {
-            int saved = errno;
-            if (atomic_load(&b->round) == round)
-                break_round(cell, round, ECANCELED);
-            return outcome(b, round, index) >= 0 ? index : pari_fail(errno == EOWNERDEAD ? EOWNERDEAD : saved);
-        }
+            return 0;
+        if (a_party_died(cell)) {
+            if (break_round(cell, round, EOWNERDEAD) != 0)
+                return -1;
+        } else if (pari_eventcount_wait(&b->change, key, &nap, peers, peers_of(cell, peers), deadline) != 0)
+            return -1;
     }
 }
 
-/* The last one to arrive: the action, then everybody goes on. */
+static int
+wait_for_round(struct pari_cell *cell, uint64_t round, int index, par_time deadline)
+{
+    struct barrier_state *b = state_of(cell);
+    int saved;
+
+    if (see_round_end(cell, round, deadline) == 0)
+        return outcome(b, round, index);
+    saved = errno;
+    if (break_round(cell, round, ECANCELED) != 0)
+        return -1;
+    return outcome(b, round, index) >= 0 ? index : pari_fail(errno == EOWNERDEAD ? EOWNERDEAD : saved);
+}
+
+/* The last one to arrive: the action, then everybody goes on. One that died while it waited has not come. */
 static int
 finish_round(struct pari_cell *cell, uint64_t round, int index)
 {
     struct barrier_state *b = state_of(cell);
-    bool failed = b->action != NULL && b->action(b->arg) != 0;
+    bool has_died = a_party_died(cell), failed = !has_died && b->action != NULL && b->action(b->arg) != 0;
 
     if (enter(cell) != 0)
         return -1;
     if (atomic_load(&b->round) == round) {
-        if (failed)
-            fail_round(b, ECANCELED);
+        if (has_died || failed)
+            fail_round(b, has_died ? EOWNERDEAD : ECANCELED);
         else
             complete_round(b);
     }
@@ -253,27 +289,43 @@ finish_round(struct pari_cell *cell, uint64_t round, int index)
     return outcome(b, round, index);
 }
 
+/* Count the caller in: its index in the round. -1 EAGAIN: all parties of this round are there, it ends in a moment. */
+static int
+arrive(struct pari_cell *cell, pari_member me, uint64_t *round)
+{
+    struct barrier_state *b = state_of(cell);
+    int index;
+
+    if (enter(cell) != 0)
+        return -1;
+    *round = atomic_load(&b->round);
+    if (atomic_load(&b->why) != 0)
+        index = pari_fail(atomic_load(&b->why));
+    else if (n_waiting(b) >= b->parties)
+        index = pari_fail(EAGAIN);
+    else {
+        sign_in(cell, me);
+        index = count_in(b);
+    }
+    leave(cell);
+    return index;
+}
+
 int
 par_barrier_wait(par_barrier *barrier, par_time deadline)
 {
     struct pari_cell *cell = cell_of(barrier);
     pari_member me = pari_self();
-    struct barrier_state *b;
-    uint64_t round;
-    int index, why;
+    uint64_t round = 0;
+    int index;
 
-    if (cell == NULL || me == 0 || enter(cell) != 0)
+    if (cell == NULL || me == 0)
         return -1;
-    b = state_of(cell);
-    if ((why = atomic_load(&b->why)) != 0) {
-        leave(cell);
-        return pari_fail(why);
-    }
-    sign_in(cell, me);
-    index = count_in(b);
-    round = atomic_load(&b->round);
-    leave(cell);
-    return (uint32_t)index + 1 == b->parties ? finish_round(cell, round, index) : wait_for_round(cell, round, index, deadline);
+    while ((index = arrive(cell, me, &round)) < 0)
+        if (errno != EAGAIN || see_round_end(cell, round, deadline) != 0)
+            return -1;
+    return (uint32_t)index + 1 == state_of(cell)->parties ? finish_round(cell, round, index)
+                                                          : wait_for_round(cell, round, index, deadline);
 }
 
 /* ---- the rest */

@@ -98,7 +98,7 @@ static int
 wait_for_token(struct pari_cell *cell, uint64_t number, par_time deadline)
 {
     struct condition_state *c = state_of(cell);
-    struct pari_nap nap = {0};
+    struct pari_nap nap = { 0 };
     int taken;
 
     for (;;) {

@@ -23,7 +23,7 @@ static_assert(sizeof(struct event) == sizeof(par_event), "the public struct is t
 static struct event *
 event_of(const par_event *e)
 {
-    if (!pari_in_arena(e) || ((uintptr_t)e & 7) != 0)
+    if (!pari_in_heap(e) || ((uintptr_t)e & 7) != 0)
         return pari_null(EINVAL);
     return (struct event *)(uintptr_t)e;
 }
@@ -68,7 +68,7 @@ int
 par_event_wait(par_event *e, par_time deadline)
 {
     struct event *event = event_of(e);
-    struct pari_nap nap = {0};
+    struct pari_nap nap = { 0 };
     uint64_t at_first, now;
 
     if (event == NULL)

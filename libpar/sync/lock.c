@@ -25,19 +25,10 @@ struct lock_state {
 
 static_assert(sizeof(struct lock_state) <= sizeof((struct pari_cell *)0)->state, "fits the cell");
 
-static _Thread_local int n_held;
-static _Thread_local pid_t held_by; /* a forked child holds nothing of what its parent's thread held */
-
 static struct lock_state *
 state_of(const struct pari_cell *cell)
 {
     return (struct lock_state *)(void *)((struct pari_cell *)(uintptr_t)cell)->state;
-}
-
-static _Atomic pari_member *
-places_of(struct pari_cell *cell)
-{
-    return (_Atomic pari_member *)atomic_load_explicit(&cell->attachment, memory_order_relaxed); /* constant once published */
 }
 
 /* ---- one acquire and one release for both kinds */
@@ -65,7 +56,6 @@ take(struct pari_cell *cell, par_time deadline)
     if (pari_unlikely(held == PARI_HELD_AFTER_DEATH))
         mark_dead(cell);
     atomic_store_explicit(&state_of(cell)->holder, pari_self_pid(), memory_order_relaxed); /* read under the mutex */
-    n_held++;
     return 0;
 }
 
@@ -77,11 +67,11 @@ take_in_turn(struct pari_cell *cell, par_time deadline)
 
     if (pari_mutex_is_mine(&cell->mutex))
         return pari_fail(EDEADLK);
-    if (pari_line_enter(line, places_of(cell), &cell->mutex, &ticket, deadline) != 0)
+    if (pari_line_enter(line, cell, &ticket, deadline) != 0)
         return -1;
     if (take(cell, deadline) != 0) {
         int saved = errno;
-        pari_line_leave(line, places_of(cell), ticket);
+        pari_line_leave(line, cell, ticket);
         return pari_fail(saved);
     }
     atomic_store(&line->serving, ticket);
@@ -93,12 +83,8 @@ acquire(struct pari_cell *cell, par_time deadline)
 {
     if (pari_self() == 0)
         return -1;
-    if (pari_unlikely(held_by != pari_self_pid())) {
-        held_by = pari_self_pid();
-        n_held = 0;
-    }
-    if (pari_unlikely(n_held >= MAX_HELD))
-        return pari_fail(ENOLCK);
+    if (pari_unlikely(pari_mutex_n_held() >= MAX_HELD))
+        return pari_fail(pari_mutex_is_mine(&cell->mutex) ? EDEADLK : ENOLCK);
     return pari_unlikely(state_of(cell)->is_fair) ? take_in_turn(cell, deadline) : take(cell, deadline);
 }
 
@@ -115,10 +101,9 @@ release(struct pari_cell *cell)
         ticket = atomic_load(&lock->line.serving);
     atomic_store_explicit(&lock->holder, 0, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst); /* a death from here on is not one inside the lock */
-    (void)pari_mutex_unlock(&cell->mutex); /* ours: cannot fail */
-    n_held--;
+    (void)pari_mutex_unlock(&cell->mutex);     /* ours: cannot fail */
     if (is_fair)
-        pari_line_leave(&lock->line, places_of(cell), ticket);
+        pari_line_leave(&lock->line, cell, ticket);
     return 0;
 }
 
@@ -171,12 +156,11 @@ par_lock_init(par_lock *lock, const par_lock_opts *opts)
 
     if (lock == NULL)
         return pari_fail(EINVAL);
-    cell = pari_cell_make((_Atomic uint64_t *)lock->word, PARI_CELL_LOCK,
-                          is_fair ? PARI_LINE_MAX * sizeof(pari_member) : 0);
+    cell = pari_cell_make((_Atomic uint64_t *)lock->word, PARI_CELL_LOCK, is_fair ? PARI_LINE_SIZE : 0);
     if (cell == NULL)
         return -1;
     if (is_fair) {
-        (void)pari_line_init(&state_of(cell)->line); /* a mutex like the others: cannot fail */
+        pari_line_init(&state_of(cell)->line);
         state_of(cell)->is_fair = 1;
     }
     return pari_cell_publish(cell);
@@ -227,7 +211,7 @@ par_lock_in_line(const par_lock *lock)
 
     if (cell == NULL || !state_of(cell)->is_fair)
         return pari_fail(EINVAL);
-    return pari_line_length(&state_of(cell)->line, places_of(cell));
+    return pari_line_length(&state_of(cell)->line, cell);
 }
 
 bool

@@ -16,7 +16,7 @@
 
 struct semaphore_state {
     _Atomic uint32_t value;
-    uint32_t max; /* constant */
+    uint32_t max;       /* constant */
     uint32_t is_robust; /* constant */
     uint32_t total;
     struct pari_eventcount more;
@@ -212,7 +212,7 @@ wait_for_token(struct pari_cell *cell, par_time deadline)
 {
     struct semaphore_state *s = state_of(cell);
     pari_member peers[PARI_MAX_WORDS - 1];
-    struct pari_nap nap = {0};
+    struct pari_nap nap = { 0 };
 
     for (;;) {
         uint32_t key = pari_eventcount_prepare(&s->more);
