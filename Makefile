@@ -70,9 +70,11 @@ LIB_SOURCES := $(sort $(wildcard libpar/*/*.c))
 HEADERS := $(sort $(wildcard include/par/*.h))
 EXAMPLE_SOURCES := $(sort $(wildcard examples/*.c))
 TEST_SOURCES := $(sort $(wildcard tests/test_$(T).c))
-ifneq ($(SANITIZE),) # these two look at the product as it is installed
-TEST_SOURCES := $(filter-out tests/test_install.c tests/test_examples.c,$(TEST_SOURCES))
+ifneq ($(SANITIZE),) # these look at the product as it is installed, or step through it
+TEST_SOURCES := $(filter-out tests/test_install.c tests/test_examples.c tests/test_kill.c,$(TEST_SOURCES))
 endif
+KILL_SOURCES := $(sort $(wildcard tests/kill/*.c))
+KILL := $(B)/tests/kill/kill
 MAN_PAGES := $(sort $(wildcard doc/*.3 doc/*.7))
 
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(B)/obj/%.o)
@@ -172,10 +174,27 @@ $(B)/tests/test_%: $(B)/obj/tests/test_%.o $(B)/obj/tests/fixture.o $(STATIC_LIB
 override RUN_TESTS = CC='$(CC)' PAR_MAKE='$(MAKE) $(MAKEOVERRIDES)' PAR_BUILD='$(CURDIR)/$(B)' PAR_SOURCE='$(CURDIR)' \
 	tests/run_suites.sh $(JOBS) $(SUITE_SECONDS) $(TESTS)
 
-check: tests $(if $(SANITIZE),,$(if $(filter * examples install,$(T)),all examples)) ## run the tests; one suite: make check T=queue
+check: $(if $(filter *,$(T)),check-corpus) $(if $(SANITIZE),,$(if $(filter * kill,$(T)),$(KILL))) tests $(if $(SANITIZE),,$(if $(filter * examples install,$(T)),all examples)) ## run the tests; one suite: make check T=queue
 	@$(RUN_TESTS)
 
-check-20: tests all examples ## the tests twenty times in a row
+# ---- the step-kill campaign: plain programs, static so that no lazy binding eats the steps
+
+.PHONY: check-kill
+
+$(B)/obj/tests/kill/%.o: tests/kill/%.c $(B)/flags
+	$(say) CC $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(COMPILE) -c -o $@ $<
+
+$(KILL): $(KILL_SOURCES:%.c=$(B)/obj/%.o) $(STATIC_LIB)
+	$(say) LINK $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -static -o $@ $^ $(LDLIBS)
+
+check-kill: $(KILL) ## every operation, killed at every instruction (minutes)
+	@$(KILL)
+
+check-20: tests all examples $(KILL) ## the tests twenty times in a row
 	@for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do \
 		echo "round $$round"; $(RUN_TESTS) || exit 1; done
 
@@ -189,6 +208,28 @@ check-tsan: ## the suites' thread cases under the thread sanitizer
 
 check-valgrind: examples ## the examples under valgrind, children included
 	@VALGRIND='$(VALGRIND)' tests/run_examples.sh valgrind $(B)/examples
+
+# Hostile bytes and memory: the corpus is replayed with any compiler, new inputs are looked for by libFuzzer.
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+REPLAYERS := $(FUZZ_TARGETS:%=$(B)/tests/fuzz/replay_%)
+
+$(B)/tests/fuzz/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c tests/fuzz/fuzz.h $(STATIC_LIB)
+	$(say) LINK $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(filter-out -MMD -MP,$(COMPILE)) $(PAR_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^) $(STATIC_LIB) $(LDLIBS)
+
+.PHONY: check-corpus check-fuzz
+check-corpus: $(REPLAYERS) ## replay the fuzz targets' corpus
+	@for target in $(FUZZ_TARGETS); do \
+		printf 'corpus of %-8s ' $$target; \
+		timeout 60 $(B)/tests/fuzz/replay_$$target tests/fuzz/corpus/$$target || exit 1; done
+
+check-fuzz: ## a million executions of each fuzz target (RUNS, FUZZ_SECONDS)
+	@mkdir -p $(B) && MAKE='$(MAKE)' tests/fuzz/check.sh $(B)
+
+.PHONY: check-models
+check-models: ## the models of the sleeping, queue, condition, barrier and heap protocols, with spin
+	@CC='$(CC)' tests/models/check.sh $(B)/models
 
 # ---- lint and format
 
@@ -256,4 +297,4 @@ clean: ## remove build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
--include $(LIB_OBJECTS:.o=.d) $(TEST_SOURCES:%.c=$(B)/obj/%.d) $(B)/obj/tests/fixture.d $(EXAMPLES:=.d)
+-include $(LIB_OBJECTS:.o=.d) $(KILL_SOURCES:%.c=$(B)/obj/%.d) $(TEST_SOURCES:%.c=$(B)/obj/%.d) $(B)/obj/tests/fixture.d $(EXAMPLES:=.d)

@@ -96,7 +96,8 @@ range(int n)
 static inline void
 fill(int n)
 {
-    ck_assert_int_eq(par_list_extend(list, range(n), SOON), 0);
+    int extended = par_list_extend(list, range(n), SOON);
+    ck_assert_msg(extended == 0, "extend: %s", strerror(errno));
 }
 
 #endif

@@ -66,6 +66,12 @@ wait_once(void *arg)
 }
 
 static int
+pass_once(void *arg)
+{
+    return par_barrier_wait(arg, par_in(20)) >= 0 ? SUCCESS : errno;
+}
+
+static int
 wait_a_moment(void *arg)
 {
     return par_barrier_wait(&((struct stage *)arg)->barrier, par_in(0.05)) >= 0 ? SUCCESS : errno;
@@ -330,6 +336,20 @@ START_TEST(death_of_a_waiting_party_is_told_to_all)
 }
 END_TEST
 
+START_TEST(death_between_two_rounds_is_told_to_the_only_partner)
+{
+    par_barrier *b = par_value(par_barrier);
+    pid_t partner;
+
+    ck_assert_int_eq(par_barrier_init(b, 2, NULL, NULL), 0);
+    partner = fixture_fork(pass_once, b);
+    ck_assert_int_ge(par_barrier_wait(b, par_in(20)), 0);
+    ck_assert_int_eq(fixture_wait(partner), SUCCESS);
+    ck_fails(par_barrier_wait(b, par_in(20)), EOWNERDEAD);
+    par_shared_free(b);
+}
+END_TEST
+
 START_TEST(killed_at_any_moment_never_hangs_the_others)
 {
     par_time start_time = par_now(); /* a busy machine kills fewer */
@@ -419,6 +439,7 @@ main(void)
     tcase_add_test(several, reset_cancels_those_that_wait);
     tcase_add_test(several, one_deadline_breaks_the_barrier_for_all);
     tcase_add_test(several, death_of_a_waiting_party_is_told_to_all);
+    tcase_add_test(several, death_between_two_rounds_is_told_to_the_only_partner);
     tcase_add_test(several, killed_at_any_moment_never_hangs_the_others);
     tcase_add_test(several, death_in_the_action_is_told);
     tcase_add_test(several, stranger_that_dies_while_it_waits_is_no_ghost);

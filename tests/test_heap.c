@@ -245,7 +245,7 @@ churn(void *arg)
     char *block[16] = { 0 };
     pari_member me = pari_self();
 
-    for (unsigned i = fixture_random(); *(_Atomic int *)arg == 0; i = i * 1103515245 + 12345) {
+    for (unsigned i = (unsigned)pari_tid(); *(_Atomic int *)arg == 0; i = i * 1103515245 + 12345) {
         unsigned at = i >> 16 & 15;
         if (block[at] != NULL && pari_heap_free(block[at]) != 0)
             return 1;

@@ -49,7 +49,7 @@ expect_text(const char *text)
 static bool
 is_readable(int fd)
 {
-    struct pollfd p = {.fd = fd, .events = POLLIN};
+    struct pollfd p = { .fd = fd, .events = POLLIN };
 
     return poll(&p, 1, 0) == 1;
 }
@@ -57,7 +57,7 @@ is_readable(int fd)
 static bool
 becomes_readable(int fd)
 {
-    struct pollfd p = {.fd = fd, .events = POLLIN};
+    struct pollfd p = { .fd = fd, .events = POLLIN };
 
     return poll(&p, 1, 20000) == 1;
 }
@@ -132,9 +132,10 @@ END_TEST
 
 START_TEST(sizes_around_every_limit_come_through_a_small_ring)
 {
-    static const size_t size[] = {0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 1000, 1015, 1016, 1017, 1023, 1024, 1025, 4095, 4096, 4097, 70000};
+    static const size_t size[] = { 0,    1,    3,    4,    5,    7,    8,    9,    15,   16,   17,
+                                   1000, 1015, 1016, 1017, 1023, 1024, 1025, 4095, 4096, 4097, 70000 };
 
-    make_pipe(&(par_pipe_opts){.capacity = 1});
+    make_pipe(&(par_pipe_opts){ .capacity = 1 });
     for (uint32_t round = 0; round < 40; round++)
         for (size_t i = 0; i < sizeof size / sizeof size[0]; i++) {
             send_pattern(size[i], round);
@@ -213,7 +214,7 @@ END_TEST
 
 START_TEST(other_size_than_item_size_is_emsgsize)
 {
-    make_pipe(&(par_pipe_opts){.item_size = 4});
+    make_pipe(&(par_pipe_opts){ .item_size = 4 });
     ck_fails(par_conn_send(end[1], "abc", 3, PAR_NOWAIT), EMSGSIZE);
     ck_fails(par_conn_send(end[1], NULL, 0, PAR_NOWAIT), EMSGSIZE);
     ck_fails(par_conn_send(end[1], "abcde", 5, PAR_NOWAIT), EMSGSIZE);
@@ -227,7 +228,7 @@ START_TEST(duplex_goes_both_ways)
 {
     char c;
 
-    make_pipe(&(par_pipe_opts){.duplex = true});
+    make_pipe(&(par_pipe_opts){ .duplex = true });
     ck_assert_int_eq(par_conn_send(end[0], "x", 1, PAR_NOWAIT), 0);
     ck_assert_int_eq(par_conn_send(end[1], "y", 1, PAR_NOWAIT), 0);
     ck_assert_int_eq(par_conn_recv(end[1], &c, 1, PAR_NOWAIT), 1);
@@ -246,7 +247,7 @@ START_TEST(freeing_a_pipe_releases_what_was_not_received)
     free_pipe();
     before = pari_heap_in_use();
     for (int i = 0; i < 20; i++) {
-        make_pipe(&(par_pipe_opts){.duplex = i % 2});
+        make_pipe(&(par_pipe_opts){ .duplex = i % 2 });
         send_pattern(100000, 1);
         send_text("x");
         send_pattern(100000, 2);
@@ -279,7 +280,7 @@ START_TEST(full_pipe_times_out_and_accepts_again_after_a_receive)
 {
     int n = 0;
 
-    make_pipe(&(par_pipe_opts){.capacity = 4096});
+    make_pipe(&(par_pipe_opts){ .capacity = 4096 });
     while (par_conn_send(end[1], "abcd", 4, PAR_NOWAIT) == 0)
         n++;
     ck_assert_int_eq(errno, ETIMEDOUT);
@@ -299,7 +300,7 @@ START_TEST(big_messages_under_way_are_bounded)
     unsigned char *p = pattern(10000, 1);
     int n = 0;
 
-    make_pipe(&(par_pipe_opts){.capacity = 4096});
+    make_pipe(&(par_pipe_opts){ .capacity = 4096 });
     while (par_conn_send(end[1], p, 10000, PAR_NOWAIT) == 0)
         n++;
     ck_assert_int_eq(errno, ETIMEDOUT);
@@ -353,12 +354,12 @@ send_after_signals(void *arg)
 
 START_TEST(signals_do_not_disturb_a_receive)
 {
-    struct sigaction action = {.sa_handler = nothing};
+    struct sigaction action = { .sa_handler = nothing };
     par_process *p;
 
     sigaction(SIGUSR1, &action, NULL);
     make_pipe(NULL);
-    p = par_process_start(send_after_signals, end[1], 0, &(par_process_opts){.give = {end[1]}});
+    p = par_process_start(send_after_signals, end[1], 0, &(par_process_opts){ .give = { end[1] } });
     ck_assert_ptr_nonnull(p);
     expect_text("x");
     ck_assert_int_eq(par_process_join(p, par_in(20)), 0);
@@ -462,8 +463,8 @@ START_TEST(sizes_beyond_any_memory_are_refused)
     send_text("x");
     expect_text("x");
     free_pipe();
-    ck_fails(par_pipe(end, &(par_pipe_opts){.capacity = SIZE_MAX}), EOVERFLOW);
-    ck_fails(par_pipe(end, &(par_pipe_opts){.item_size = SIZE_MAX}), EOVERFLOW);
+    ck_fails(par_pipe(end, &(par_pipe_opts){ .capacity = SIZE_MAX }), EOVERFLOW);
+    ck_fails(par_pipe(end, &(par_pipe_opts){ .item_size = SIZE_MAX }), EOVERFLOW);
 }
 END_TEST
 
@@ -488,7 +489,7 @@ START_TEST(pipe_that_cannot_be_made_leaves_nothing)
     ck_fails(par_pipe(end, NULL), EMFILE);
     fault_call = PARI_CALL_FALLOCATE;
     fault_error = ENOSPC;
-    ck_fails(par_pipe(end, &(par_pipe_opts){.capacity = 1u << 30}), ENOSPC);
+    ck_fails(par_pipe(end, &(par_pipe_opts){ .capacity = 1u << 30 }), ENOSPC);
     pari_fault_hook = NULL;
     ck_assert_ptr_eq(end[0], untouched);
 }
@@ -585,8 +586,8 @@ START_TEST(event_loop_hears_of_every_message)
     par_process *p;
     int fd;
 
-    make_pipe(&(par_pipe_opts){.capacity = 4096});
-    p = par_process_start(send_many, end[1], 0, &(par_process_opts){.give = {end[1]}});
+    make_pipe(&(par_pipe_opts){ .capacity = 4096 });
+    p = par_process_start(send_many, end[1], 0, &(par_process_opts){ .give = { end[1] } });
     ck_assert_ptr_nonnull(p);
     fd = par_conn_fileno(end[0]);
     for (bool is_end = false; !is_end;) {
@@ -684,8 +685,8 @@ START_TEST(given_end_moves_to_the_child)
     par_process *p;
     char buf[16];
 
-    make_pipe(&(par_pipe_opts){.duplex = true});
-    p = par_process_start(echo, end[0], 0, &(par_process_opts){.give = {end[0]}});
+    make_pipe(&(par_pipe_opts){ .duplex = true });
+    p = par_process_start(echo, end[0], 0, &(par_process_opts){ .give = { end[0] } });
     ck_assert_ptr_nonnull(p);
     ck_fails(par_conn_send(end[0], "x", 1, PAR_NOWAIT), EPERM);
     ck_assert_int_eq(par_conn_send(end[1], "hello", 5, PAR_NOWAIT), 0);
@@ -704,7 +705,7 @@ START_TEST(child_that_cannot_start_gives_the_end_back)
     pari_fault_hook = fault;
     fault_call = PARI_CALL_FORK;
     fault_error = EAGAIN;
-    ck_fails_null(par_process_start(echo, end[0], 0, &(par_process_opts){.give = {end[0]}}), EAGAIN);
+    ck_fails_null(par_process_start(echo, end[0], 0, &(par_process_opts){ .give = { end[0] } }), EAGAIN);
     pari_fault_hook = NULL;
     send_text("a");
     expect_text("a");
@@ -723,7 +724,7 @@ send_numbers(void *arg)
     bool is_good = true;
 
     for (uint32_t i = 0; i < N_NUMBERS && is_good; i++) {
-        uint32_t message[512] = {0};
+        uint32_t message[512] = { 0 };
         size_t n = i % 100 == 0 ? 512 : 1 + i % 7;
         for (size_t k = 0; k < n; k++)
             message[k] = i;
@@ -740,7 +741,7 @@ START_TEST(threads_share_a_pipe)
     void *result;
     ssize_t n;
 
-    make_pipe(&(par_pipe_opts){.capacity = 4096});
+    make_pipe(&(par_pipe_opts){ .capacity = 4096 });
     ck_assert_int_eq(pthread_create(&thread, NULL, send_numbers, end[1]), 0);
     while ((n = par_conn_recv(end[0], message, sizeof message, par_in(20))) > 0) {
         for (size_t k = 0; k < (size_t)n / sizeof message[0]; k++)
@@ -767,7 +768,7 @@ START_TEST(threads_play_ping_pong)
     uint32_t back;
     void *result;
 
-    make_pipe(&(par_pipe_opts){.duplex = true});
+    make_pipe(&(par_pipe_opts){ .duplex = true });
     ck_assert_int_eq(pthread_create(&thread, NULL, echo_thread, end[0]), 0);
     for (uint32_t i = 0; i < 3000; i++) {
         ck_assert_int_eq(par_conn_send(end[1], &i, sizeof i, par_in(20)), 0);

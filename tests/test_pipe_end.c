@@ -17,7 +17,7 @@ static par_conn *end[2];
 static par_process *
 start_with(int (*fn)(void *arg), par_conn *c)
 {
-    par_process *p = par_process_start(fn, c, 0, &(par_process_opts){.give = {c}});
+    par_process *p = par_process_start(fn, c, 0, &(par_process_opts){ .give = { c } });
 
     ck_assert_ptr_nonnull(p);
     return p;
@@ -77,7 +77,7 @@ START_TEST(sender_that_waits_for_room_gets_epipe_when_the_receiver_dies)
 {
     par_process *p;
 
-    ck_assert_int_eq(par_pipe(end, &(par_pipe_opts){.capacity = 4096}), 0);
+    ck_assert_int_eq(par_pipe(end, &(par_pipe_opts){ .capacity = 4096 }), 0);
     p = start_with(sleep_for_ever, end[0]);
     while (par_conn_send(end[1], "abcd", 4, PAR_NOWAIT) == 0)
         ;
@@ -101,7 +101,7 @@ START_TEST(child_that_exits_without_closing_ends_the_stream)
     par_process *p;
     char c;
 
-    ck_assert_int_eq(par_pipe(end, &(par_pipe_opts){.duplex = true}), 0);
+    ck_assert_int_eq(par_pipe(end, &(par_pipe_opts){ .duplex = true }), 0);
     p = start_with(leave_without_a_word, end[0]);
     ck_fails(par_conn_recv(end[1], &c, 1, par_in(20)), EPIPE);
     ck_fails(par_conn_send(end[1], "x", 1, PAR_FOREVER), EPIPE);
@@ -128,7 +128,7 @@ fork_then_tell(void *arg)
 START_TEST(inherited_copies_do_not_hide_a_death)
 {
     par_process *p, *sibling;
-    struct pollfd watch = {.events = POLLIN};
+    struct pollfd watch = { .events = POLLIN };
     char c;
 
     fixture_expect_orphans();
@@ -222,7 +222,7 @@ START_TEST(sender_killed_at_any_moment_leaves_a_prefix_of_what_it_sent)
         uint32_t expected = 0;
         par_process *p;
         ssize_t n;
-        ck_assert_int_eq(par_pipe(end, &(par_pipe_opts){.capacity = 16384}), 0);
+        ck_assert_int_eq(par_pipe(end, &(par_pipe_opts){ .capacity = 16384 }), 0);
         p = start_with(send_numbers, end[1]);
         if (kills % 2) /* the ring is full most of the time, or empty */
             kill_after_us(p, fixture_random_below(3000));
@@ -263,7 +263,7 @@ START_TEST(receiver_killed_at_any_moment_ends_the_sender_and_leaks_nothing)
         par_process *p;
         par_time stop;
         int result = 0;
-        ck_assert_int_eq(par_pipe(end, &(par_pipe_opts){.capacity = 16384}), 0);
+        ck_assert_int_eq(par_pipe(end, &(par_pipe_opts){ .capacity = 16384 }), 0);
         p = start_with(receive_numbers, end[0]);
         stop = par_in(fixture_random_below(1500) * 1e-6);
         for (uint32_t i = 0; result == 0; i++) {

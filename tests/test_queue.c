@@ -101,7 +101,7 @@ START_TEST(messages_of_any_size)
 {
     char c;
 
-    make_queue(&(par_queue_opts){.capacity = 4096});
+    make_queue(&(par_queue_opts){ .capacity = 4096 });
     for (int round = 0; round < 50; round++) {
         put_big(1000, 1);
         ck_assert_int_eq(par_queue_put(q, NULL, 0, PAR_NOWAIT), 0);
@@ -139,7 +139,7 @@ END_TEST
 
 START_TEST(other_size_than_item_size_is_emsgsize)
 {
-    make_queue(&(par_queue_opts){.item_size = sizeof(int)});
+    make_queue(&(par_queue_opts){ .item_size = sizeof(int) });
     ck_fails(par_queue_put(q, "abc", 3, PAR_NOWAIT), EMSGSIZE);
     put_int(5);
     ck_assert_int_eq(get_int(), 5);
@@ -176,7 +176,7 @@ START_TEST(free_releases_what_was_not_got)
     par_queue_free(q);
     before = pari_heap_in_use();
     for (int i = 0; i < 20; i++) {
-        make_queue(&(par_queue_opts){.producers = 3});
+        make_queue(&(par_queue_opts){ .producers = 3 });
         put_big(300000, 1);
         put_int(2);
         put_big(300000, 3);
@@ -193,7 +193,7 @@ START_TEST(queue_of_six_items_is_full_with_six)
 {
     par_time begin;
 
-    make_queue(&(par_queue_opts){.maxsize = 6});
+    make_queue(&(par_queue_opts){ .maxsize = 6 });
     ck_assert(par_queue_empty(q) && !par_queue_full(q));
     for (int i = 0; i < 6; i++)
         put_int(i);
@@ -217,7 +217,7 @@ START_TEST(queue_is_bounded_in_bytes)
 {
     int n = 0;
 
-    make_queue(&(par_queue_opts){.capacity = 4096});
+    make_queue(&(par_queue_opts){ .capacity = 4096 });
     while (par_queue_put(q, &n, sizeof n, PAR_NOWAIT) == 0)
         n++;
     ck_assert_int_eq(errno, ETIMEDOUT);
@@ -233,7 +233,7 @@ START_TEST(big_messages_are_bounded_together)
     static char data[3000];
     int n = 0;
 
-    make_queue(&(par_queue_opts){.capacity = 4096});
+    make_queue(&(par_queue_opts){ .capacity = 4096 });
     while (par_queue_put(q, data, sizeof data, PAR_NOWAIT) == 0)
         n++;
     ck_assert_int_eq(errno, ETIMEDOUT);
@@ -362,7 +362,7 @@ START_TEST(close_wakes_producers_that_sleep)
 {
     par_process *p[3];
 
-    make_queue(&(par_queue_opts){.maxsize = 1});
+    make_queue(&(par_queue_opts){ .maxsize = 1 });
     for (int i = 0; i < 3; i++)
         p[i] = start(put_until_the_end, NULL);
     while (!par_queue_full(q))
@@ -465,7 +465,7 @@ see_empty_then_full(void *arg)
 
 START_TEST(empty_and_full_are_seen_across_processes)
 {
-    make_queue(&(par_queue_opts){.maxsize = 1});
+    make_queue(&(par_queue_opts){ .maxsize = 1 });
     reap(start(see_empty_then_full, NULL));
     ck_assert(!par_queue_empty(q) && par_queue_full(q));
     (void)get_int();
@@ -525,13 +525,13 @@ END_TEST
 
 START_TEST(many_producers_and_consumers_through_a_queue_of_one)
 {
-    many_to_many(&(par_queue_opts){.maxsize = 1});
+    many_to_many(&(par_queue_opts){ .maxsize = 1 });
 }
 END_TEST
 
 START_TEST(many_producers_and_consumers_through_a_small_ring)
 {
-    many_to_many(&(par_queue_opts){.capacity = 4096});
+    many_to_many(&(par_queue_opts){ .capacity = 4096 });
 }
 END_TEST
 
@@ -639,7 +639,7 @@ START_TEST(queue_ends_when_all_its_producers_have_ended)
     par_process *p[2];
     int i, n = 0;
 
-    make_queue(&(par_queue_opts){.producers = 2});
+    make_queue(&(par_queue_opts){ .producers = 2 });
     for (int k = 0; k < 2; k++)
         p[k] = start(put_three, NULL);
     while (par_queue_get(q, &i, sizeof i, par_in(20)) == sizeof i)
@@ -657,7 +657,7 @@ START_TEST(queue_ends_when_its_last_producer_leaves)
 {
     int i;
 
-    make_queue(&(par_queue_opts){.producers = 1});
+    make_queue(&(par_queue_opts){ .producers = 1 });
     ck_assert_int_eq(par_queue_producer_leave(q), 0);
     ck_assert_int_eq(par_queue_producer_join(q), 0);
     ck_assert_int_eq(par_queue_producer_join(q), 0);
@@ -684,7 +684,7 @@ START_TEST(producer_too_many_is_eperm_until_one_leaves)
 {
     int i;
 
-    make_queue(&(par_queue_opts){.producers = 2});
+    make_queue(&(par_queue_opts){ .producers = 2 });
     put_int(0);
     reap(start(put_three, NULL));
     ck_assert_int_eq(par_queue_producer_join(q), 0);
@@ -692,7 +692,7 @@ START_TEST(producer_too_many_is_eperm_until_one_leaves)
     for (i = 0; i < 7; i++)
         (void)get_int();
     par_queue_free(q);
-    make_queue(&(par_queue_opts){.producers = 1});
+    make_queue(&(par_queue_opts){ .producers = 1 });
     put_int(0);
     reap(start(put_is_eperm, NULL));
     (void)get_int();
@@ -750,9 +750,9 @@ START_TEST(sizes_beyond_any_memory_are_refused)
     put_int(1);
     ck_assert_int_eq(get_int(), 1);
     par_queue_free(q);
-    ck_fails_null(par_queue_new(&(par_queue_opts){.capacity = SIZE_MAX}), EOVERFLOW);
-    ck_fails_null(par_queue_new(&(par_queue_opts){.item_size = SIZE_MAX}), EOVERFLOW);
-    ck_fails_null(par_queue_new(&(par_queue_opts){.producers = 1000000}), EOVERFLOW);
+    ck_fails_null(par_queue_new(&(par_queue_opts){ .capacity = SIZE_MAX }), EOVERFLOW);
+    ck_fails_null(par_queue_new(&(par_queue_opts){ .item_size = SIZE_MAX }), EOVERFLOW);
+    ck_fails_null(par_queue_new(&(par_queue_opts){ .producers = 1000000 }), EOVERFLOW);
 }
 END_TEST
 
@@ -773,7 +773,7 @@ START_TEST(full_memory_fails_one_put_and_the_queue_goes_on)
     before = pari_heap_in_use();
     pari_fault_hook = fault_enospc;
     ck_fails(par_queue_put(q, data, sizeof data, PAR_NOWAIT), ENOSPC);
-    ck_fails_null(par_queue_new(&(par_queue_opts){.capacity = 1u << 30}), ENOSPC);
+    ck_fails_null(par_queue_new(&(par_queue_opts){ .capacity = 1u << 30 }), ENOSPC);
     pari_fault_hook = NULL;
     ck_assert_uint_eq(pari_heap_in_use(), before);
     put_int(1);
@@ -818,7 +818,7 @@ START_TEST(threads_share_a_queue)
     _Atomic int n = 0;
     void *result;
 
-    make_queue(&(par_queue_opts){.capacity = 4096, .maxsize = 50});
+    make_queue(&(par_queue_opts){ .capacity = 4096, .maxsize = 50 });
     for (int i = 0; i < N_THREADS; i++) {
         ck_assert_int_eq(pthread_create(&producer[i], NULL, put_in_a_thread, &n), 0);
         ck_assert_int_eq(pthread_create(&consumer[i], NULL, get_in_a_thread, &n), 0);

@@ -91,7 +91,7 @@ START_TEST(queue_ends_when_its_producers_are_killed)
     par_process *p[2];
     char c;
 
-    q = par_queue_new(&(par_queue_opts){.producers = 2});
+    q = par_queue_new(&(par_queue_opts){ .producers = 2 });
     ck_assert_ptr_nonnull(q);
     for (int i = 0; i < 2; i++)
         p[i] = start(put_one_then_sleep, NULL);
@@ -173,7 +173,7 @@ END_TEST
 
 #define N_PRODUCERS 2
 #define N_CONSUMERS 2
-#define N_KILLS 150
+#define N_KILLS 250
 #define N_LIVES 2000
 #define PER_LIFE 4096 /* items; then the producer begins another life */
 
@@ -285,8 +285,10 @@ count_missing(void)
     for (uint32_t life = 0; life < N_LIVES; life++)
         for (uint32_t i = 0; i < PER_LIFE; i++) {
             unsigned n = atomic_load(&ledger->n_got[life][i]);
-            ck_assert_msg(n <= 1, "item %u of life %u came %u times", i, life, n);
-            ck_assert_msg(n == 0 || i < atomic_load(&ledger->n_begun[life]), "item %u of life %u was never put", i, life);
+            if (n > 1) /* millions of items: an assertion of Check is too slow for each */
+                ck_abort_msg("item %u of life %u came %u times", i, life, n);
+            if (n > 0 && i >= atomic_load(&ledger->n_begun[life]))
+                ck_abort_msg("item %u of life %u was never put", i, life);
             missing += n == 0 && i < atomic_load(&ledger->n_returned[life]);
         }
     return missing;
@@ -345,13 +347,13 @@ storm_without_leak(const par_queue_opts *opts, bool kill_producers, bool kill_co
 
 START_TEST(killed_producers_lose_nothing_that_was_put)
 {
-    storm_without_leak(&(par_queue_opts){.capacity = 8192}, true, false);
+    storm_without_leak(&(par_queue_opts){ .capacity = 8192 }, true, false);
 }
 END_TEST
 
 START_TEST(killed_consumers_lose_only_what_they_held)
 {
-    storm_without_leak(&(par_queue_opts){.capacity = 8192}, false, true);
+    storm_without_leak(&(par_queue_opts){ .capacity = 8192 }, false, true);
 }
 END_TEST
 
@@ -363,7 +365,7 @@ END_TEST
 
 START_TEST(killed_producers_and_consumers_of_a_queue_of_three)
 {
-    storm_without_leak(&(par_queue_opts){.maxsize = 3}, true, true);
+    storm_without_leak(&(par_queue_opts){ .maxsize = 3 }, true, true);
 }
 END_TEST
 

@@ -15,6 +15,7 @@
 
 struct stage {
     par_event born, go_on;
+    par_lock lock;
     _Atomic pari_member member, grandchild;
     _Atomic pid_t pid;
 };
@@ -176,13 +177,14 @@ join_and_exec(void *arg)
 
 START_TEST(exec_is_death_though_the_process_lives)
 {
+    static const _Atomic uint32_t never; /* does not change */
     struct stage *s = make_stage();
     pid_t child;
     ck_assert_int_eq(pipe(line), 0);
     child = fixture_fork(join_and_exec, s);
     for (par_time end = par_in(20); s->member == 0 || !pari_member_is_dead(s->member);) {
         struct pari_nap nap = { 0 };
-        ck_assert_int_eq(pari_nap(&nap, &(_Atomic uint32_t){ 0 }, 0, NULL, 0, end), 0);
+        ck_assert_int_eq(pari_nap(&nap, &never, 0, NULL, 0, end), 0);
     }
     ck_assert_int_eq(kill(child, 0), 0);
     ck_assert_int_eq(write(line[1], "\n", 1), 1);
@@ -295,6 +297,53 @@ START_TEST(living_thread_takes_the_alive_word_over)
     ck_assert_int_eq(pthread_create(&thread, NULL, take_over, NULL), 0);
     ck_assert_int_eq(pthread_join(thread, &result), 0);
     ck_assert_ptr_null(result); /* it has a living holder */
+}
+END_TEST
+
+/* ---- forks of a program with threads */
+
+static _Atomic bool threads_end;
+
+static void *
+work_in_thread(void *arg)
+{
+    struct stage *s = arg;
+
+    while (!threads_end) {
+        void *block = par_shared_alloc(1, 500);
+        if (block == NULL || par_lock_acquire(&s->lock, par_in(20)) != 0 || par_lock_release(&s->lock) != 0)
+            return arg;
+        par_shared_free(block);
+    }
+    return NULL;
+}
+
+static int
+work_as_guest(void *arg)
+{
+    struct stage *s = arg;
+    void *block = par_shared_alloc(1, 500);
+
+    if (block == NULL || par_lock_acquire(&s->lock, par_in(20)) != 0 || par_lock_release(&s->lock) != 0)
+        return 1;
+    par_shared_free(block);
+    return par_event_wait(&s->go_on, par_in(0.001)) == -1 && errno == ETIMEDOUT ? 0 : 2;
+}
+
+START_TEST(children_forked_while_threads_are_in_libpar_are_whole)
+{
+    struct stage *s = make_stage();
+    pthread_t thread[2];
+    void *result;
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, work_in_thread, s), 0);
+    for (int i = 0; i < 200; i++)
+        ck_assert_int_eq(fixture_in_child(work_as_guest, s), 0);
+    threads_end = true;
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(pthread_join(thread[i], &result), 0);
+        ck_assert_ptr_null(result);
+    }
 }
 END_TEST
 
@@ -414,6 +463,7 @@ main(void)
     tcase_add_test(several, zombie_is_dead);
     tcase_add_test(several, stopped_is_not_dead);
     tcase_add_test(several, end_of_the_main_thread_is_no_death);
+    tcase_add_test(several, children_forked_while_threads_are_in_libpar_are_whole);
     tcase_add_test(several, slots_of_the_dead_are_used_again_under_another_name);
     tcase_add_test(several, starting_child_of_a_dead_parent_is_swept_and_cannot_be_born);
     tcase_add_test(several, failed_record_lock_fails_the_birth_only);

@@ -88,7 +88,7 @@ START_TEST(entry_that_points_anywhere_is_ebadmsg)
     static char private[256];
     struct pari_message m;
     void *other = pari_heap_alloc(1, 4096, 0);
-    void *pointer[] = {NULL, private, (void *)8, (void *)UINTPTR_MAX, ring, other, (char *)other + 64};
+    void *pointer[] = { NULL, private, (void *)8, (void *)UINTPTR_MAX, ring, other, (char *)other + 64 };
 
     make_ring();
     put_big(3000);
@@ -131,7 +131,7 @@ START_TEST(random_damage_never_leads_out_of_the_ring)
             ring->bytes[fixture_random_below(CAPACITY)] = (unsigned char)fixture_random();
         ring->bytes[(head & ring->mask) + 1] &= 0x1f; /* now and then a length that might be */
         ring->bytes[(head & ring->mask) + 2] = ring->bytes[(head & ring->mask) + 3] = 0;
-        memcpy(ring->bytes + (head & ring->mask) + 4, &(uint32_t){PARI_RING_SMALL}, round % 3 ? 4 : 0);
+        memcpy(ring->bytes + (head & ring->mask) + 4, &(uint32_t){ PARI_RING_SMALL }, round % 3 ? 4 : 0);
         ring->seen_tail = head;
         atomic_store(&ring->head, head);
         atomic_store(&ring->tail, head + fixture_random_below(CAPACITY + 100));

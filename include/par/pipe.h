@@ -8,13 +8,13 @@
  *     par_conn_send(end[1], &i, sizeof i, PAR_FOREVER);     // in the parent
  *     ssize_t n = par_conn_recv(end, &x, sizeof x, par_in(2));  // in the child, where `end` is its argument
  *
- * A message arrives whole or not at all, in the order sent, whatever its length; zero is a length like any other, so the end of the
- * stream is not a length but EPIPE. The messages travel in shared memory; a call makes no system call while the other end is
- * awake.
+ * A message arrives whole or not at all, in the order sent, whatever its length; zero is a length like any other, so the end
+ * of the stream is not a length but EPIPE. The messages travel in shared memory; a call makes no system call while the other
+ * end is awake.
  *
  * An end belongs to one process: to the one that called par_pipe, until it is given to a child (`.give` of par_process_start).
- * In every other process it is EPERM, and it need not be closed there. When its owner closes it, exits or is killed, the other end
- * gets EPIPE: a receiver after the last message that was sent, a sender at once. One thread at a time uses an end.
+ * In every other process it is EPERM, and it need not be closed there. When its owner closes it, exits or is killed, the other
+ * end gets EPIPE: a receiver after the last message that was sent, a sender at once. One thread at a time uses an end.
  *
  * Errors that every call with an end may report: EINVAL (no live end), EPERM (the end belongs to another process), EBADF (this
  * process has closed the end, or it does not go that way: receiving from one that only sends, or the reverse).
@@ -33,28 +33,29 @@ typedef struct par_obj par_obj;
 typedef struct par_pipe_opts {
     bool duplex;      /* both ends send and receive */
     size_t item_size; /* every message has this size, any other is EMSGSIZE; 0 = any size */
-    size_t capacity;  /* bytes of small messages that may wait in one direction, rounded up to a power of two, at
-                         least 4096; 0 = 256 KiB. Messages above a quarter of it wait in blocks of their own, up to four times as much together */
+    size_t capacity;  /* bytes of small messages that may wait in one direction, rounded up to a power of two, at least 4096;
+                         0 = 256 KiB. Messages above a quarter of it wait in blocks of their own, up to four times as much
+                         together */
     PAR_RESERVED;
 } par_pipe_opts;
 
-/* Make a pipe; both ends belong to the calling process. end[0] receives and end[1] sends; with `.duplex` both do both. The caller
- * owns the ends: par_conn_free each that it does not give away. `end` is written on success only.
+/* Make a pipe; both ends belong to the calling process. end[0] receives and end[1] sends; with `.duplex` both do both. The
+ * caller owns the ends: par_conn_free each that it does not give away. `end` is written on success only.
  * Errors: EINVAL (`end` is NULL), EOVERFLOW (capacity above 2^32, item_size beyond any memory), ENOSPC (shared memory is full),
  * EMFILE and ENFILE (a pipe takes two descriptors, one per end), ENOMEM.
  * Safe: any thread, forked child. */
 PAR_API int par_pipe(par_conn *end[2], const par_pipe_opts *opts) PAR_MUST_CHECK;
 
-/* Send the `size` bytes at `data` (NULL if there are none) as one message: 0, or -1 and nothing was sent. Waits while the pipe is
- * full. 0 means that the message is there for the other end, not that it was received.
+/* Send the `size` bytes at `data` (NULL if there are none) as one message: 0, or -1 and nothing was sent. Waits while the pipe
+ * is full. 0 means that the message is there for the other end, not that it was received.
  * Errors: EPIPE (the other end is closed or its process dead), ETIMEDOUT, EMSGSIZE (not of the pipe's item_size, or beyond
  * any memory), ENOSPC (no shared memory for a big message), ENOTRECOVERABLE (the pipe's memory was damaged), EINTR
  * (par_interrupt); EINVAL (also: NULL with a size), EPERM, EBADF as above.
  * Safe: any thread (one at a time per end), forked child that owns the end. */
 PAR_API int par_conn_send(par_conn *c, const void *data, size_t size, par_time deadline) PAR_READS(2, 3);
 
-/* Receive the next message into `buf`, which has room for `size` bytes: its length, which may be 0. With (NULL, 0): the length of
- * the next message, which stays, so that a buffer can be made for it.
+/* Receive the next message into `buf`, which has room for `size` bytes: its length, which may be 0. With (NULL, 0): the length
+ * of the next message, which stays, so that a buffer can be made for it.
  * Errors: EPIPE (no message is left and the other end is closed or its process dead), ETIMEDOUT, EMSGSIZE (longer than `size`;
  * it stays: receive it with more room, or skip it), EBADMSG (damaged; receive no more, free the end), EINTR (par_interrupt);
  * EINVAL (also: NULL with a size), EPERM, EBADF as above.
@@ -89,22 +90,23 @@ PAR_API par_obj *par_conn_recv_obj(par_conn *c, par_time deadline) PAR_MUST_CHEC
  * Safe: any thread (one at a time per end), forked child that owns the end. */
 PAR_API int par_conn_poll(par_conn *c, par_time deadline);
 
-/* The descriptor to watch in an event loop (poll, epoll level-triggered), the same at each call; it stays the library's: do not
- * read, write or close it. Readable means: receive with PAR_NOWAIT until that is ETIMEDOUT, which makes the descriptor unreadable
- * again. It may be readable although there is no message, never the reverse. The descriptor of an end that only sends becomes
- * readable when the other end is closed or its process dead.
+/* The descriptor to watch in an event loop (poll, epoll level-triggered), the same at each call; it stays the library's: do
+ * not read, write or close it. Readable means: receive with PAR_NOWAIT until that is ETIMEDOUT, which makes the descriptor
+ * unreadable again. It may be readable although there is no message, never the reverse. The descriptor of an end that only
+ * sends becomes readable when the other end is closed or its process dead.
  * Errors: EINVAL, EPERM, EBADF (closed).
  * Safe: any thread (one at a time per end), forked child that owns the end. */
 PAR_API int par_conn_fileno(par_conn *c);
 
-/* Close this end: the other end receives what was sent, then EPIPE. What was sent to this end and not received is lost. The handle
- * stays until par_conn_free. Closing again, and closing in a process that does not own the end, does nothing. Keeps errno.
+/* Close this end: the other end receives what was sent, then EPIPE. What was sent to this end and not received is lost. The
+ * handle stays until par_conn_free. Closing again, and closing in a process that does not own the end, does nothing. Keeps
+ * errno.
  * Safe: any thread (one at a time per end), forked child that owns the end. */
 PAR_API void par_conn_close(par_conn *c);
 
-/* Close this end and free it; NULL is fine. In a process that does not own the end it does nothing, unless the owner is dead. The
- * memory of the pipe is released once both ends are freed; an end whose owner is dead counts as freed then, its handle is gone
- * together with the other. Keeps errno.
+/* Close this end and free it; NULL is fine. In a process that does not own the end it does nothing, unless the owner is dead.
+ * The memory of the pipe is released once both ends are freed; an end whose owner is dead counts as freed then, its handle is
+ * gone together with the other. Keeps errno.
  * Safe: any thread (one at a time per end), forked child that owns the end. */
 PAR_API void par_conn_free(par_conn *c);
 

@@ -6,12 +6,13 @@
  *     par_queue_put(q, &job, sizeof job, PAR_FOREVER);                 // in any process
  *     ssize_t n = par_queue_get(q, &job, sizeof job, PAR_FOREVER);     // in any process; EPIPE once closed and drained
  *
- * A message is put and got whole or not at all; messages come out in the order in which their puts were done. The queue is bounded
- * in bytes and, if asked, in items: put waits while it is full. No thread works behind the program, so a put that has returned is
- * in the queue, also if its process is killed the next moment, and a process never waits for readers at its exit.
+ * A message is put and got whole or not at all; messages come out in the order in which their puts were done. The queue is
+ * bounded in bytes and, if asked, in items: put waits while it is full. No thread works behind the program, so a put that has
+ * returned is in the queue, also if its process is killed the next moment, and a process never waits for readers at its exit.
  *
- * If a producer is killed in the middle of a put, the message is in the queue or it is not, and the queue goes on. If a consumer
- * is killed in the middle of a get, the message is still there or it counts as got by the dead; par_queue_join tells of those.
+ * If a producer is killed in the middle of a put, the message is in the queue or it is not, and the queue goes on. If a
+ * consumer is killed in the middle of a get, the message is still there or it counts as got by the dead; par_queue_join tells
+ * of those.
  *
  * Errors that every call with a queue may report: EINVAL (no live queue), ENOTRECOVERABLE (its memory was damaged, or a lock's
  * holder vanished without the kernel's notice).
@@ -37,35 +38,36 @@ typedef struct par_queue_opts {
     PAR_RESERVED;
 } par_queue_opts;
 
-/* Free the queue and what is still in it; NULL is fine. Only the process that made it does so; in any other the call does nothing.
- * Nobody may use the queue any more. Keeps errno.
+/* Free the queue and what is still in it; NULL is fine. Only the process that made it does so; in any other the call does
+ * nothing. Nobody may use the queue any more. Keeps errno.
  * Safe: any thread, forked child (does nothing there). */
 PAR_API void par_queue_free(par_queue *q);
 
 /* Make a queue. The caller owns it: par_queue_free.
- * Errors: NULL with EOVERFLOW (capacity above 2^32, item_size beyond any memory, more producers than a family has processes), ENOSPC
- * (shared memory is full), ENOMEM.
+ * Errors: NULL with EOVERFLOW (capacity above 2^32, item_size beyond any memory, more producers than a family has processes),
+ * ENOSPC (shared memory is full), ENOMEM.
  * Safe: any thread, forked child. */
 PAR_API par_queue *par_queue_new(const par_queue_opts *opts) PAR_MUST_CHECK PAR_RELEASED_BY(par_queue_free);
 
-/* Put the `size` bytes at `data` (NULL if there are none) as one message: 0, or -1 and nothing was put. Waits while the queue is
- * full.
- * Errors: EPIPE (closed), ETIMEDOUT (full, or a stopped process is in the middle of a put), EMSGSIZE (not of the queue's item_size,
- * or beyond any memory), ENOSPC (no shared memory for a big message), EPERM (`.producers`: it has all of its
+/* Put the `size` bytes at `data` (NULL if there are none) as one message: 0, or -1 and nothing was put. Waits while the queue
+ * is full.
+ * Errors: EPIPE (closed), ETIMEDOUT (full, or a stopped process is in the middle of a put), EMSGSIZE (not of the queue's
+ * item_size, or beyond any memory), ENOSPC (no shared memory for a big message), EPERM (`.producers`: it has all of its
  * producers, they live, and this process is none of them), EINTR (par_interrupt); EINVAL (also: NULL with a size),
  * ENOTRECOVERABLE as above.
  * Safe: any thread, forked child. */
 PAR_API int par_queue_put(par_queue *q, const void *data, size_t size, par_time deadline) PAR_READS(2, 3);
 
-/* Get the next message into `buf`, which has room for `size` bytes: its length, which may be 0. With (NULL, 0): the length of the
- * next message, which stays; another consumer may take it meanwhile.
- * Errors: EPIPE (closed and nothing is left), ETIMEDOUT, EMSGSIZE (longer than `size`; it stays), ENOSPC (no shared memory for this
- * process's account), EBADMSG (damaged), EINTR (par_interrupt); EINVAL (also: NULL with a size), ENOTRECOVERABLE as above.
+/* Get the next message into `buf`, which has room for `size` bytes: its length, which may be 0. With (NULL, 0): the length of
+ * the next message, which stays; another consumer may take it meanwhile.
+ * Errors: EPIPE (closed and nothing is left), ETIMEDOUT, EMSGSIZE (longer than `size`; it stays), ENOSPC (no shared memory for
+ * this process's account), EBADMSG (damaged), EINTR (par_interrupt); EINVAL (also: NULL with a size), ENOTRECOVERABLE as
+ * above.
  * Safe: any thread, forked child. */
 PAR_API ssize_t par_queue_get(par_queue *q, void *buf, size_t size, par_time deadline) PAR_MUST_CHECK PAR_WRITES(2, 3);
 
-/* Get the next message, of any size, in memory of its own, which the caller frees with free(). One zero byte follows the message,
- * so that text is a string. `*size` (unless `size` is NULL) is its length.
+/* Get the next message, of any size, in memory of its own, which the caller frees with free(). One zero byte follows the
+ * message, so that text is a string. `*size` (unless `size` is NULL) is its length.
  * Errors: NULL with those of par_queue_get, never EMSGSIZE; ENOMEM (the message stays).
  * Safe: any thread, forked child. */
 PAR_API void *par_queue_get_alloc(par_queue *q, size_t *size, par_time deadline) PAR_MUST_CHECK PAR_RELEASED_BY(free);
@@ -75,8 +77,8 @@ PAR_API void *par_queue_get_alloc(par_queue *q, size_t *size, par_time deadline)
  * Safe: any thread, forked child. */
 PAR_API int par_queue_skip(par_queue *q, par_time deadline);
 
-/* Put a dynamic value (par/obj.h). The value is taken over, also when the call fails; NULL, the result of a constructor that found
- * no memory, is ENOMEM.
+/* Put a dynamic value (par/obj.h). The value is taken over, also when the call fails; NULL, the result of a constructor that
+ * found no memory, is ENOMEM.
  * Errors: those of par_queue_put; ENOMEM.
  * Safe: any thread, forked child. */
 PAR_API int par_queue_put_obj(par_queue *q, par_obj *o, par_time deadline);
@@ -92,22 +94,22 @@ PAR_API par_obj *par_queue_get_obj(par_queue *q, par_time deadline) PAR_MUST_CHE
  * Safe: any thread, forked child. */
 PAR_API int par_queue_task_done(par_queue *q);
 
-/* Wait until every message that was put has been got and its consumer has called par_queue_task_done for it, or has died before it
- * did. 0: all done. k > 0: all done but k messages, whose consumers died with them; each is told once, par_error() names the last
- * of those processes, and whoever still has the work may put it again.
+/* Wait until every message that was put has been got and its consumer has called par_queue_task_done for it, or has died
+ * before it did. 0: all done. k > 0: all done but k messages, whose consumers died with them; each is told once, par_error()
+ * names the last of those processes, and whoever still has the work may put it again.
  * Errors: ETIMEDOUT, EINTR (par_interrupt); EINVAL, ENOTRECOVERABLE as above.
  * Safe: any thread, forked child. */
 PAR_API ssize_t par_queue_join(par_queue *q, par_time deadline);
 
-/* Be one of the queue's `.producers` from now on, not only from the first put; calling again is fine. Without that option nothing
- * happens.
- * Errors: EPIPE (closed), EPERM (it has all of its producers, and they live), ETIMEDOUT (a stopped process is in the middle of a
- * put); EINVAL, ENOTRECOVERABLE as above.
+/* Be one of the queue's `.producers` from now on, not only from the first put; calling again is fine. Without that option
+ * nothing happens.
+ * Errors: EPIPE (closed), EPERM (it has all of its producers, and they live), ETIMEDOUT (a stopped process is in the middle of
+ * a put); EINVAL, ENOTRECOVERABLE as above.
  * Safe: any thread, forked child. */
 PAR_API int par_queue_producer_join(par_queue *q);
 
-/* This process puts no more. When the last of the queue's `.producers` leaves, the queue is closed. A process that is no producer
- * may call it, too; a later put makes it one again.
+/* This process puts no more. When the last of the queue's `.producers` leaves, the queue is closed. A process that is no
+ * producer may call it, too; a later put makes it one again.
  * Errors: ETIMEDOUT (a stopped process is in the middle of a put); EINVAL, ENOTRECOVERABLE as above.
  * Safe: any thread, forked child. */
 PAR_API int par_queue_producer_leave(par_queue *q);

@@ -2,14 +2,14 @@
  *
  * account.c: which process got how many messages and did how many tasks, so that a join ends also when a consumer was killed.
  *
- * Shared state: an account belongs to a process (a slot and its generation). n_got changes under get_lock with the removal of a
- * message, n_done by task_done without a lock. An account is closed, which adds it to the queue's totals, when its process is
- * found dead by a join, or when the slot's next process needs it. All is finished when the sum of what is done, closed accounts and
- * lost messages included, has reached the number of puts; the sum is taken before that number, so that a put in between cannot
- * hide an older message.
+ * Shared state: an account belongs to a process (a slot and its generation). n_got changes under get_lock with the removal of
+ * a message, n_done by task_done without a lock. An account is closed, which adds it to the queue's totals, when its process
+ * is found dead by a join, or when the slot's next process needs it. All is finished when the sum of what is done, closed
+ * accounts and lost messages included, has reached the number of puts; the sum is taken before that number, so that a put in
+ * between cannot hide an older message.
  * Lock order: get_lock, then the heap's; put_lock alone.
- * If a process dies here: with the removal of a message, the ring's record tells what n_got becomes; while an account is closed,
- * q->closing tells what the totals become. Both are absolute values, so redoing them twice is right, too.
+ * If a process dies here: with the removal of a message, the ring's record tells what n_got becomes; while an account is
+ * closed, q->closing tells what the totals become. Both are absolute values, so redoing them twice is right, too.
  */
 #include "queue.h"
 
@@ -115,14 +115,28 @@ pari_account_mine(par_queue *q)
     return a;
 }
 
+/* One of the queue's: what a record names is written by others. */
+static bool
+is_account(const par_queue *q, const struct pari_account *a)
+{
+    for (unsigned slot = 0; slot < PARI_MAX_MEMBERS; slot += PARI_ACCOUNTS_PER_CHUNK) {
+        uintptr_t offset = (uintptr_t)a - (uintptr_t)account_at(q, slot);
+        if (account_at(q, slot) != NULL && offset < PARI_ACCOUNTS_PER_CHUNK * sizeof *a && offset % sizeof *a == 0)
+            return true;
+    }
+    return false;
+}
+
 void
 pari_account_repair(par_queue *q, bool was_removed)
 {
     struct pari_account *a = q->ring.get.note;
 
-    if (was_removed && a != NULL)
+    if (was_removed && is_account(q, a))
         atomic_store(&a->n_got, a->n_got_next);
-    settle(q);
+    if (is_account(q, q->closing.account))
+        settle(q);
+    q->closing.account = NULL;
 }
 
 void
@@ -245,7 +259,7 @@ look_if_finished(par_queue *q, struct survey *s, ssize_t *lost, par_time deadlin
 ssize_t
 par_queue_join(par_queue *q, par_time deadline)
 {
-    struct pari_nap nap = {0};
+    struct pari_nap nap = { 0 };
     struct survey s;
     ssize_t lost;
 

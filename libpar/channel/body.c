@@ -2,13 +2,14 @@
  *
  * body.c: bodies of big messages, and whose they are at any moment.
  *
- * A body is its sender's while it is filled, the ring's while an entry or the ring's record points to it, its receiver's while it
- * is copied out. Each change of hands is one store of `state`, which is the block's fate for the heap as well: FLYING keeps it
- * alive whoever dies; in any other state it goes with the process that owns the block.
+ * A body is its sender's while it is filled, the ring's while an entry or the ring's record points to it, its receiver's while
+ * it is copied out. Each change of hands is one store of `state`, which is the block's fate for the heap as well: FLYING keeps
+ * it alive whoever dies; in any other state it goes with the process that owns the block.
  *
  * Shared state: state, written by the one it belongs to and by whoever repairs a ring; ring, position and length are written
  * before the body flies and constant from then on. A record may point to a block that was swept and has become something else
- * meanwhile: such a block is not FLYING in this ring at this position, since fresh blocks are zero and positions never come back.
+ * meanwhile: such a block is not FLYING in this ring at this position, since fresh blocks are zero and positions never come
+ * back.
  * If a process dies here: before the launch and after the take the sweep of its blocks frees the body; in between it is in the
  * ring, or in a record whose reader decides by the ring's indices.
  */
@@ -44,7 +45,8 @@ pari_body_launch(struct pari_body *body, const void *ring, uint64_t position)
 bool
 pari_body_is_of(const struct pari_body *body, const void *ring)
 {
-    return pari_heap_is_block(body) && atomic_load_explicit(&body->state, memory_order_acquire) == FLYING && /* partner: launch */
+    return pari_heap_is_block(body) &&
+           atomic_load_explicit(&body->state, memory_order_acquire) == FLYING && /* partner: launch */
            body->ring == (uintptr_t)ring && body->length <= pari_heap_length(body) - sizeof *body;
 }
 

@@ -27,8 +27,8 @@ void pari_conn_give(par_conn *c, pari_member child);
 /* There was no fork: the end is this process's again. */
 void pari_conn_give_back(par_conn *c);
 
-/* In the parent after the fork: closes its copy of the descriptor. Takes what pari_conn_fd said before the fork, not the end: the
- * child may have freed that by now. */
+/* In the parent after the fork: closes its copy of the descriptor. Takes what pari_conn_fd said before the fork, not the end:
+ * the child may have freed that by now. */
 void pari_conn_given(int fd);
 
 /* A copy of the next message, which stays: free() it. NULL with the errors of par_conn_recv_alloc. (For objects.c.) */

@@ -30,7 +30,7 @@ encode(par_obj *o, struct pari_buffer *bytes)
 int
 par_conn_send_obj(par_conn *c, par_obj *o, par_time deadline)
 {
-    struct pari_buffer bytes = {0};
+    struct pari_buffer bytes = { 0 };
     int result = encode(o, &bytes);
 
     if (result == 0)
@@ -55,7 +55,7 @@ par_conn_recv_obj(par_conn *c, par_time deadline)
 int
 par_queue_put_obj(par_queue *q, par_obj *o, par_time deadline)
 {
-    struct pari_buffer bytes = {0};
+    struct pari_buffer bytes = { 0 };
     int result = encode(o, &bytes);
 
     if (result == 0)

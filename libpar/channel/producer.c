@@ -2,9 +2,9 @@
  *
  * producer.c: the producers of a queue with `.producers`, so that it can close itself when nobody will put any more.
  *
- * Shared state: the table. A process has at most one entry, found by probing from its slot on; an entry is never unused again, but
- * when its process has left or died another may take it over. Written under put_lock; read by consumers without it as a hint,
- * then under it.
+ * Shared state: the table. A process has at most one entry, found by probing from its slot on; an entry is never unused again,
+ * but when its process has left or died another may take it over. Written under put_lock; read by consumers without it as a
+ * hint, then under it.
  * If a process dies here: each step is one store, and no order of them calls somebody a producer who is none any more.
  */
 #include "queue.h"

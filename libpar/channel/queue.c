@@ -2,18 +2,18 @@
  *
  * queue.c: many producers, many consumers: the ring of a pipe with a lock on each side.
  *
- * Shared state: see queue.h. Each side changes its line of the ring, and its count, under its lock; the indices are read without
- * it by those who decide whether to lock or to sleep. is_closed is set without a lock; whoever is in the middle of a put then
- * still puts, and a consumer that finds the queue closed and empty looks once more when nobody is.
+ * Shared state: see queue.h. Each side changes its line of the ring, and its count, under its lock; the indices are read
+ * without it by those who decide whether to lock or to sleep. is_closed is set without a lock; whoever is in the middle of a
+ * put then still puts, and a consumer that finds the queue closed and empty looks once more when nobody is.
  * Lock order: one side at a time, then the registry, then the heap.
- * If a process dies here: what it was about to publish or remove is in the ring's record; the next holder of that side redoes the
- * counts if the index was stored, and voids the record if not (side.c).
+ * If a process dies here: what it was about to publish or remove is in the ring's record; the next holder of that side redoes
+ * the counts if the index was stored, and voids the record if not (side.c).
  */
 #include "queue.h"
 
 #define STANDARD_CAPACITY (1024 * 1024)
 
-static const struct pari_room smallest = {sizeof(struct pari_ring_header) + 8, false};
+static const struct pari_room smallest = { sizeof(struct pari_ring_header) + 8, false };
 
 /* ---- life */
 
@@ -129,7 +129,7 @@ lock_if_room(par_queue *q, struct pari_room need, par_time deadline)
 static int
 lock_with_room(par_queue *q, struct pari_room need, bool *has_waited, par_time deadline)
 {
-    struct pari_nap nap = {0};
+    struct pari_nap nap = { 0 };
     int room;
 
     while ((room = lock_if_room(q, need, deadline)) == 0) {
@@ -160,7 +160,7 @@ publish(par_queue *q, const void *data, size_t size, struct pari_body *body)
 static int
 put(par_queue *q, const void *data, size_t size, struct pari_body *body, par_time deadline)
 {
-    struct pari_room need = {pari_ring_need(&q->ring, size), body != NULL};
+    struct pari_room need = { pari_ring_need(&q->ring, size), body != NULL };
     bool has_waited = false;
 
     if (lock_with_room(q, need, &has_waited, deadline) != 0)
@@ -213,7 +213,7 @@ lock_if_message(par_queue *q, struct pari_message *m, par_time deadline)
 static int
 lock_with_message(par_queue *q, struct pari_message *m, bool *has_waited, par_time deadline)
 {
-    struct pari_nap nap = {0};
+    struct pari_nap nap = { 0 };
     int there;
 
     while ((there = lock_if_message(q, m, deadline)) == 0) {
@@ -231,7 +231,7 @@ remove_counted(par_queue *q, const struct pari_message *m, struct pari_account *
     struct pari_ring *ring = &q->ring;
 
     ring->get.after = m->after;
-    atomic_signal_fence(memory_order_seq_cst); /* first: see struct pari_ring_record */
+    atomic_signal_fence(memory_order_seq_cst);                                  /* first: see struct pari_ring_record */
     ring->get.n = atomic_load_explicit(&ring->n_out, memory_order_relaxed) + 1; /* locked */
     ring->get.body = NULL;
     ring->get.note = account;
@@ -240,7 +240,7 @@ remove_counted(par_queue *q, const struct pari_message *m, struct pari_account *
         pari_ring_remove_body(ring, m);
     else
         pari_ring_remove(ring, m);
-    atomic_store_explicit(&ring->n_out, ring->get.n, memory_order_release); /* partner: has_too_many */
+    atomic_store_explicit(&ring->n_out, ring->get.n, memory_order_release);            /* partner: has_too_many */
     atomic_store_explicit(&account->n_got, account->n_got_next, memory_order_release); /* partner: task_done */
 }
 
@@ -257,7 +257,8 @@ leave(par_queue *q, const struct pari_message *m, bool is_removed, bool has_wait
         pari_eventcount_notify(&q->readable, 1);
 }
 
-/* Under get_lock. A small message is copied before it is removed, a body, which nobody else can reach then, without the lock. */
+/* Under get_lock. A small message is copied before it is removed, a body, which nobody else can reach then, without the lock.
+ * */
 static int
 remove_message(par_queue *q, const struct pari_message *m, void *buf)
 {

@@ -17,9 +17,9 @@
 /* What one process has got and done. On demand, in chunks, by the process's slot. */
 struct pari_account {
     _Alignas(PARI_CACHE_LINE) _Atomic pari_member member; /* 0: not in use. Changes under get_lock */
-    _Atomic uint64_t n_got;  /* changes under get_lock; read by task_done */
-    _Atomic uint64_t n_done; /* changed by the process itself, at any time */
-    uint64_t n_got_next;     /* part of the ring's record: n_got once the message is removed */
+    _Atomic uint64_t n_got;                               /* changes under get_lock; read by task_done */
+    _Atomic uint64_t n_done;                              /* changed by the process itself, at any time */
+    uint64_t n_got_next;                                  /* part of the ring's record: n_got once the message is removed */
     pid_t pid;
 };
 
@@ -69,8 +69,8 @@ struct par_queue {
 
 /* ---- side.c */
 
-/* 0: the side is locked and in order. -1: ETIMEDOUT (the deadline has passed, and somebody was in there for some time after it),
- * EINTR, ENOTRECOVERABLE. */
+/* 0: the side is locked and in order. -1: ETIMEDOUT (the deadline has passed, and somebody was in there for some time after
+ * it), EINTR, ENOTRECOVERABLE. */
 int pari_queue_lock_put(par_queue *q, par_time deadline);
 int pari_queue_lock_get(par_queue *q, par_time deadline);
 void pari_queue_unlock_put(par_queue *q);
@@ -88,13 +88,13 @@ int pari_queue_has_room(par_queue *q, struct pari_room need);
 /* Without a lock: what was true at some moment of the call, or an overestimate by what others put meanwhile. */
 bool pari_queue_looks_full(const par_queue *q, struct pari_room need);
 
-/* Sleep until it is worth to lock the side and look. `nap`, zero at first, lives as long as the whole wait. -1: EPIPE, ETIMEDOUT,
- * EINTR. */
+/* Sleep until it is worth to lock the side and look. `nap`, zero at first, lives as long as the whole wait. -1: EPIPE,
+ * ETIMEDOUT, EINTR. */
 int pari_queue_wait_put(par_queue *q, struct pari_room need, struct pari_nap *nap, par_time deadline);
 int pari_queue_wait_get(par_queue *q, struct pari_nap *nap, par_time deadline);
 
-/* The next message, decoded under the consumers' lock and removed only if that worked: for a value of which nobody knows whether
- * it is one. NULL with the errors of a get or of decode. (queue.c, for objects.c) */
+/* The next message, decoded under the consumers' lock and removed only if that worked: for a value of which nobody knows
+ * whether it is one. NULL with the errors of a get or of decode. (queue.c, for objects.c) */
 void *pari_queue_decode(par_queue *q, void *(*decode)(const void *bytes, size_t size), par_time deadline);
 
 static inline bool

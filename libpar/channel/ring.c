@@ -29,7 +29,7 @@ pari_ring_init(struct pari_ring *ring, unsigned char *bytes, uint64_t capacity)
 {
     ring->bytes = bytes;
     ring->capacity = capacity;
-    ring->mask = capacity - 1;
+    ring->mask = capacity - 8; /* messages begin at multiples of 8, also when an index has been damaged */
 }
 
 /* ---- the producer */
@@ -60,7 +60,7 @@ void
 pari_ring_put_body(struct pari_ring *ring, struct pari_body *body)
 {
     uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed); /* our own */
-    struct pari_ring_entry entry = {body, atomic_load_explicit(&ring->big_in, memory_order_relaxed) + body->length};
+    struct pari_ring_entry entry = { body, atomic_load_explicit(&ring->big_in, memory_order_relaxed) + body->length };
 
     ring->put.body = body;
     atomic_signal_fence(memory_order_seq_cst); /* the record knows the body before nobody else does */
@@ -105,7 +105,7 @@ pari_ring_remove_body(struct pari_ring *ring, const struct pari_message *m)
 bool
 pari_ring_may_spin(void)
 {
-    static _Atomic int n; /* 0: not asked yet */
+    static _Atomic int n;                                      /* 0: not asked yet */
     int cpus = atomic_load_explicit(&n, memory_order_relaxed); /* any thread's answer is as good */
 
     if (pari_unlikely(cpus == 0)) {
@@ -128,7 +128,7 @@ pari_ring_spin(const struct pari_ring *ring, bool is_stream)
         look += is_stream ? LOOK_AWAY_NS : 0;
         do
             for (int i = 0; i < 4; i++)
-                pari_ring_pause();
+                pari_cpu_relax();
         while (pari_now_ns() < look);
     } while (pari_ring_is_empty(ring) && pari_now_ns() < end);
 }

@@ -3,8 +3,9 @@
  * ring.h: messages in shared memory, in order, from one producer at a time to one consumer at a time. A pipe has one of each; a
  * queue has many, behind a lock per side.
  *
- * A message is a header of 8 bytes and its bytes, padded to 8; it may wrap around the end of the ring. A message above a quarter
- * of the ring is a body (body.h) and an entry that points to it. Positions count bytes since the ring began and never wrap.
+ * A message is a header of 8 bytes and its bytes, padded to 8; it may wrap around the end of the ring. A message above a
+ * quarter of the ring is a body (body.h) and an entry that points to it. Positions count bytes since the ring began and never
+ * wrap.
  *
  * Shared state, one cache line per side:
  *   tail           the producer's, read by everyone: the one store that publishes a message
@@ -12,8 +13,8 @@
  *   n_in, record   the producer's: for those who count (a queue), and for the repair after its death
  *   big_in         the producer's: bytes of all bodies that ever went in
  *   head, ...      the same for the consumer, who removes a message by one store of head
- * If a process dies here: before the store of tail nothing was put, before the store of head nothing was removed. What belongs to
- * the store (a count, a body's owner) is written down in the record first, and redone or voided by pari_ring_repair_*.
+ * If a process dies here: before the store of tail nothing was put, before the store of head nothing was removed. What belongs
+ * to the store (a count, a body's owner) is written down in the record first, and redone or voided by pari_ring_repair_*.
  */
 #ifndef PARI_RING_H
 #define PARI_RING_H
@@ -22,8 +23,8 @@
 
 #include <string.h>
 
-/* What the next store of tail or head means. Written in the order `after`, the rest, the store: a record that is not whole has an
- * `after` that is not there yet. */
+/* What the next store of tail or head means. Written in the order `after`, the rest, the store: a record that is not whole has
+ * an `after` that is not there yet. */
 struct pari_ring_record {
     uint64_t after;         /* where the store leads */
     uint64_t n;             /* the count from then on */
@@ -86,18 +87,9 @@ bool pari_ring_repair_get(struct pari_ring *ring); /* true: the record's removal
 
 bool pari_ring_may_spin(void); /* is there another processor? */
 
-static inline void
-pari_ring_pause(void)
-{
-#if defined __x86_64__ || defined __i386__
-    __builtin_ia32_pause();
-#elif defined __aarch64__
-    __asm__ __volatile__("yield");
-#endif
-}
-
-/* By the consumer, when there is no message and before it sleeps: look for one for two microseconds, if there is another processor
- * to send one. In a stream it looks away in between, so that a batch builds up and the producer's line stays with the producer. */
+/* By the consumer, when there is no message and before it sleeps: look for one for two microseconds, if there is another
+ * processor to send one. In a stream it looks away in between, so that a batch builds up and the producer's line stays with
+ * the producer. */
 void pari_ring_spin(const struct pari_ring *ring, bool is_stream);
 
 /* ---- both sides */
@@ -173,7 +165,7 @@ pari_ring_copy_in(struct pari_ring *ring, uint64_t position, const void *data, s
 static inline void
 pari_ring_write_header(struct pari_ring *ring, uint64_t position, size_t size, enum pari_ring_kind kind)
 {
-    struct pari_ring_header header = {(uint32_t)size, kind};
+    struct pari_ring_header header = { (uint32_t)size, kind };
 
     memcpy(ring->bytes + (position & ring->mask), &header, sizeof header);
 }
@@ -234,7 +226,7 @@ pari_ring_next(struct pari_ring *ring, struct pari_message *m)
     if (pari_unlikely(there > ring->capacity || there < sizeof header || (head & 7) != 0))
         return pari_fail(EBADMSG);
     memcpy(&header, ring->bytes + (head & ring->mask), sizeof header);
-    *m = (struct pari_message){.position = head, .length = header.length};
+    *m = (struct pari_message){ .position = head, .length = header.length };
     m->after = head + sizeof header + (((uint64_t)header.length + 7) & ~UINT64_C(7));
     if (pari_unlikely(m->after - head > there))
         return pari_fail(EBADMSG);
@@ -263,8 +255,9 @@ pari_ring_remove(struct pari_ring *ring, const struct pari_message *m)
 /* Remove a big message: its body is this process's from now on. Its record names what counts with it. */
 void pari_ring_remove_body(struct pari_ring *ring, const struct pari_message *m);
 
-/* Is this a moment to wake a producer that waits for room? At every quarter of the ring that is passed, once half of it is free:
- * late, so that the producer finds room for a batch, and never too late, since a producer waits only with three quarters in use. */
+/* Is this a moment to wake a producer that waits for room? At every quarter of the ring that is passed, once half of it is
+ * free: late, so that the producer finds room for a batch, and never too late, since a producer waits only with three quarters
+ * in use. */
 static inline bool
 pari_ring_frees_room(const struct pari_ring *ring, const struct pari_message *m)
 {

@@ -2,12 +2,12 @@
  *
  * side.c: the two sides of a queue: their locks, what is repaired after a death in them, and the sleep before them.
  *
- * Nobody sleeps with a lock: who finds the queue empty (full) sleeps on `readable` (`writable`) and locks when the ring's indices
- * say that it is worth it. A put wakes one consumer, a get one producer; whoever had to wait and got through wakes the next one if
- * there is still something for it.
+ * Nobody sleeps with a lock: who finds the queue empty (full) sleeps on `readable` (`writable`) and locks when the ring's
+ * indices say that it is worth it. A put wakes one consumer, a get one producer; whoever had to wait and got through wakes the
+ * next one if there is still something for it.
  * Lock order: one side at a time, then the registry, then the heap.
- * If a process dies here: the next holder redoes or voids what the ring's record says and wakes everybody, since the dead may have
- * published without waking.
+ * If a process dies here: the next holder redoes or voids what the ring's record says and wakes everybody, since the dead may
+ * have published without waking.
  */
 #include "queue.h"
 
@@ -31,7 +31,7 @@ static int
 lock_contended(struct pari_mutex *lock, par_time deadline)
 {
     for (int i = 0; i < LOCK_SPINS && pari_ring_may_spin(); i++) {
-        pari_ring_pause();
+        pari_cpu_relax();
         if (!pari_mutex_is_locked(lock)) {
             int held = pari_mutex_lock(lock, PAR_NOWAIT);
             if (held >= 0 || errno != ETIMEDOUT)
@@ -145,8 +145,8 @@ pari_queue_wait_put(par_queue *q, struct pari_room need, struct pari_nap *nap, p
 
 /* ---- waiting for a message */
 
-/* Nothing will come any more: closed, or all producers gone, and nobody in the middle of a put. A producer that cannot be waited
- * for now, because it is stopped, may still put. */
+/* Nothing will come any more: closed, or all producers gone, and nobody in the middle of a put. A producer that cannot be
+ * waited for now, because it is stopped, may still put. */
 static bool
 is_ended(par_queue *q)
 {

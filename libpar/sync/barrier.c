@@ -138,13 +138,11 @@ leave(struct pari_cell *cell)
 }
 
 static bool
-any_other_lives(struct pari_cell *cell, pari_member me)
+any_lives(const struct pari_cell *cell)
 {
-    for (uint32_t i = 0; i < state_of(cell)->n_known; i++) {
-        pari_member member = atomic_load(&party_of(cell)[i].member);
-        if (member != me && !pari_member_is_dead(member))
+    for (uint32_t i = 0; i < state_of(cell)->n_known; i++)
+        if (!pari_member_is_dead(atomic_load(&party_of(cell)[i].member)))
             return true;
-    }
     return false;
 }
 
@@ -165,14 +163,14 @@ entry_for(struct pari_cell *cell, pari_member me)
     return b->n_known < b->parties ? &party[b->n_known] : idle;
 }
 
-/* Enter the caller's name. An empty barrier whose former parties have all ended belongs to a new set of them. */
+/* Enter the caller's name. An empty barrier whose former parties have all ended belongs to a new set. */
 static void
 sign_in(struct pari_cell *cell, pari_member me)
 {
     struct barrier_state *b = state_of(cell);
     struct party *own;
 
-    if (n_waiting(b) == 0 && b->n_known > 0 && !any_other_lives(cell, me))
+    if (n_waiting(b) == 0 && b->n_known > 0 && !any_lives(cell))
         b->n_known = 0;
     own = entry_for(cell, me);
     if (own == NULL)

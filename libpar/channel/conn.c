@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * conn.c: what the ends of a pipe do: send, receive, wait. See pipe.h for the shared state.
+ */
+#include "pipe.h"
+
+/* ---- checks */
+
+static int
+check_receives(const struct par_conn *c)
+{
+    if (pari_conn_check(c) != 0)
+        return -1;
+    return c->in ? 0 : pari_fail(EBADF);
+}
+
+static int
+check_sends(const struct par_conn *c, const void *data, size_t size)
+{
+    if (pari_conn_check(c) != 0)
+        return -1;
+    if (c->out == NULL)
+        return pari_fail(EBADF);
+    if (data == NULL && size > 0)
+        return pari_fail(EINVAL);
+    if ((c->item_size != 0 && size != c->item_size) || size > PARI_MESSAGE_MAX)
+        return pari_fail(EMSGSIZE);
+    return 0;
+}
+
+/* In debug builds: two threads at one end at a time are the caller's mistake. */
+static void
+enter(struct par_conn *c)
+{
+    pari_assert(!atomic_exchange(&c->is_busy, true));
+    (void)c;
+}
+
+static void
+leave(struct par_conn *c)
+{
+    pari_assert(atomic_exchange(&c->is_busy, false));
+    (void)c;
+}
+
+/* Has the end closed, or its owner died? Whatever it sent before is in the ring by then. */
+static bool
+is_gone(const struct par_conn *c)
+{
+    return atomic_load_explicit(&c->is_closed, memory_order_acquire) || /* partner: close_end */
+           pari_member_is_dead(pari_conn_owner(c));
+}
+
+/* Whose death is to end a sleep at this end. */
+static pari_member
+other_process(const struct par_conn *c)
+{
+    pari_member owner = pari_conn_owner(c->peer);
+
+    return owner == pari_self() ? 0 : owner;
+}
+
+/* ---- the bell */
+
+static void
+ring_bell(const struct par_conn *c)
+{
+    int state = pari_cancel_off();
+
+    if (atomic_exchange(&c->out->bell_is_armed, 0) != 0)
+        (void)pari_fd_ring(c->fd); /* a peer that is gone hears nothing */
+    pari_cancel_restore(state);
+}
+
+/* By a receiver that found the lane empty; it must look again afterwards. Draining comes first: a byte that is drained was rung
+ * for a message that the next look finds. */
+static void
+arm_bell(const struct par_conn *c)
+{
+    int state = pari_cancel_off();
+
+    pari_fd_drain(c->fd);
+    (void)atomic_exchange(&c->in->bell_is_armed, 1);
+    pari_cancel_restore(state);
+}
+
+/* ---- sending */
+
+static int
+look_for_room(struct par_conn *c, uint64_t need, bool is_big)
+{
+    int room = pari_ring_room(&c->out->ring, need);
+
+    return room == 1 && is_big ? pari_ring_has_room_big(&c->out->ring) : room;
+}
+
+static int
+wait_for_room(struct par_conn *c, uint64_t need, bool is_big, par_time deadline)
+{
+    struct pari_nap nap = { 0 };
+
+    for (;;) {
+        bool is_over = pari_is_over(deadline);
+        uint32_t key = is_over ? 0 : pari_eventcount_prepare(&c->out->writable);
+        pari_member peer = other_process(c);
+        int room = is_gone(c->peer) ? pari_fail(EPIPE) : look_for_room(c, need, is_big);
+        if (room != 0)
+            return room == 1 ? 0 : -1;
+        if (is_over || pari_conn_is_closed(c))
+            return pari_fail(is_over ? ETIMEDOUT : EBADF);
+        if (pari_eventcount_wait(&c->out->writable, key, &nap, &peer, 1, deadline) != 0 && errno != ETIMEDOUT)
+            return -1;
+    }
+}
+
+/* Tell the receiver, wherever it waits. The fence of the notify stands between the message and both looks. */
+static void
+announce(const struct par_conn *c)
+{
+    pari_eventcount_notify(&c->out->readable, 1);
+    if (pari_unlikely(atomic_load_explicit(&c->out->bell_is_armed, memory_order_relaxed) != 0))
+        ring_bell(c);
+}
+
+static int
+send_big(struct par_conn *c, const void *data, size_t size)
+{
+    struct pari_body *body = pari_body_new(data, size);
+
+    if (body == NULL)
+        return -1;
+    pari_ring_put_body(&c->out->ring, body);
+    return 0;
+}
+
+static int
+send_message(struct par_conn *c, const void *data, size_t size, par_time deadline)
+{
+    struct pari_ring *ring = &c->out->ring;
+    bool is_big = pari_ring_is_big(ring, size);
+    uint64_t need = pari_ring_need(ring, size);
+
+    if (is_gone(c->peer))
+        return pari_fail(EPIPE);
+    if (pari_unlikely(look_for_room(c, need, is_big) != 1) && wait_for_room(c, need, is_big, deadline) != 0)
+        return -1;
+    if (pari_unlikely(is_big)) {
+        if (send_big(c, data, size) != 0)
+            return -1;
+    } else
+        pari_ring_put(ring, data, size);
+    announce(c);
+    return 0;
+}
+
+int
+par_conn_send(par_conn *c, const void *data, size_t size, par_time deadline)
+{
+    int result;
+
+    if (check_sends(c, data, size) != 0)
+        return -1;
+    enter(c);
+    result = send_message(c, data, size, deadline);
+    leave(c);
+    return result;
+}
+
+/* ---- receiving */
+
+/* 1: *m is the next message; 0: there is none now; -1: EPIPE, there will be none, EBADMSG. */
+static int
+look_for_message(struct par_conn *c, struct pari_message *m)
+{
+    int there = pari_ring_next(&c->in->ring, m);
+
+    if (there != 0 || !is_gone(c->peer))
+        return there;
+    there = pari_ring_next(&c->in->ring, m); /* what it sent before it went */
+    return there != 0 ? there : pari_fail(EPIPE);
+}
+
+static int
+wait_for_message(struct par_conn *c, struct pari_message *m, par_time deadline)
+{
+    struct pari_nap nap = { .has_spun = true };
+
+    if (deadline.ns >= 0)
+        (void)pari_ring_spin(&c->in->ring, c->is_stream);
+    for (;;) {
+        bool is_over = pari_is_over(deadline);
+        uint32_t key = is_over ? 0 : pari_eventcount_prepare(&c->in->readable);
+        pari_member peer = other_process(c);
+        int there;
+        if (c->is_pollable)
+            arm_bell(c);
+        there = look_for_message(c, m);
+        if (there != 0)
+            return there == 1 ? 0 : -1;
+        if (is_over || pari_conn_is_closed(c))
+            return pari_fail(is_over ? ETIMEDOUT : EBADF);
+        if (pari_eventcount_wait(&c->in->readable, key, &nap, &peer, 1, deadline) != 0 && errno != ETIMEDOUT)
+            return -1;
+    }
+}
+
+static int
+next_message(struct par_conn *c, struct pari_message *m, par_time deadline)
+{
+    int there = pari_ring_next(&c->in->ring, m);
+
+    if (pari_likely(there != 0))
+        return there == 1 ? 0 : -1;
+    if (wait_for_message(c, m, deadline) != 0)
+        return -1;
+    c->is_stream = c->in->ring.seen_tail != m->after;
+    return 0;
+}
+
+/* Copy the message to `buf`, which has room for it (NULL: drop it), and remove it. */
+static void
+take(struct par_conn *c, const struct pari_message *m, void *buf)
+{
+    struct pari_ring *ring = &c->in->ring;
+
+    if (pari_unlikely(m->body != NULL)) {
+        pari_ring_remove_body(ring, m);
+        if (buf != NULL)
+            pari_ring_copy_message(ring, m, buf);
+        pari_body_free(m->body);
+    } else {
+        if (buf != NULL)
+            pari_ring_copy_message(ring, m, buf);
+        pari_ring_remove(ring, m);
+    }
+    if (pari_ring_frees_room(ring, m))
+        pari_eventcount_notify(&c->in->writable, 1);
+}
+
+static ssize_t
+receive(struct par_conn *c, void *buf, size_t size, par_time deadline)
+{
+    struct pari_message m;
+
+    if (next_message(c, &m, deadline) != 0)
+        return -1;
+    if (buf == NULL) /* only asked for its length */
+        return (ssize_t)m.length;
+    if (m.length > size)
+        return pari_fail(EMSGSIZE);
+    take(c, &m, buf);
+    return (ssize_t)m.length;
+}
+
+ssize_t
+par_conn_recv(par_conn *c, void *buf, size_t size, par_time deadline)
+{
+    ssize_t result;
+
+    if (check_receives(c) != 0)
+        return -1;
+    if (buf == NULL && size > 0)
+        return pari_fail(EINVAL);
+    enter(c);
+    result = receive(c, buf, size, deadline);
+    leave(c);
+    return result;
+}
+
+/* A copy of the message, which stays; a zero byte follows it. */
+static void *
+copy_of(const struct par_conn *c, const struct pari_message *m)
+{
+    char *copy = pari_malloc(m->length + 1);
+
+    if (copy != NULL)
+        pari_ring_copy_message(&c->in->ring, m, copy);
+    return copy;
+}
+
+static void *
+look(struct par_conn *c, struct pari_message *m, par_time deadline)
+{
+    void *copy = NULL;
+
+    enter(c);
+    if (next_message(c, m, deadline) == 0)
+        copy = copy_of(c, m);
+    leave(c);
+    return copy;
+}
+
+void *
+pari_conn_look(par_conn *c, size_t *size, par_time deadline)
+{
+    struct pari_message m;
+    void *copy = check_receives(c) == 0 ? look(c, &m, deadline) : NULL;
+
+    if (copy != NULL)
+        *size = m.length;
+    return copy;
+}
+
+void *
+par_conn_recv_alloc(par_conn *c, size_t *size, par_time deadline)
+{
+    struct pari_message m;
+    void *copy = check_receives(c) == 0 ? look(c, &m, deadline) : NULL;
+
+    if (copy == NULL)
+        return NULL;
+    take(c, &m, NULL);
+    if (size != NULL)
+        *size = m.length;
+    return copy;
+}
+
+int
+par_conn_skip(par_conn *c, par_time deadline)
+{
+    struct pari_message m;
+    int result;
+
+    if (check_receives(c) != 0)
+        return -1;
+    enter(c);
+    result = next_message(c, &m, deadline);
+    if (result == 0)
+        take(c, &m, NULL);
+    leave(c);
+    return result;
+}
+
+int
+par_conn_poll(par_conn *c, par_time deadline)
+{
+    struct pari_message m;
+    int result;
+
+    if (check_receives(c) != 0)
+        return -1;
+    enter(c);
+    result = next_message(c, &m, deadline);
+    leave(c);
+    return result != 0 && errno != EPIPE ? -1 : 0;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pipe.h: what a pipe is made of: two connection ends and a ring for each direction between them, one producer and one consumer
+ * each: no locks.
+ *
+ *   pipe.c   the ends' life: making, giving, closing, freeing
+ *   conn.c   what they do: sending, receiving, waiting
+ *
+ * A pipe is one block of the arena: the two ends, the lanes, the rings' bytes. Beside it each end has a descriptor, one half
+ * of a socket pair, for event loops and nothing else: nobody sleeps on it. A lane's bell is armed at creation and by a
+ * receiver that found the lane empty and had asked for its descriptor; the sender that finds it armed disarms it and sends one
+ * byte.
+ *
+ * Shared state, by field of struct par_conn, struct lane and struct pipe:
+ *   owner          who may use the end; written by the owner when it gives the end away, before the receiver exists
+ *   is_closed      set once by the owner; the release store comes after its last message, so who sees it sees all messages
+ *   ring           see ring.h
+ *   readable       the receiver sleeps on it; notified by the sender after each publication
+ *   writable       the sender sleeps on it; notified by the receiver when room for a batch is free
+ *   bell_is_armed  by a seq_cst exchange on both sides: after it the sender rings, the receiver looks at the ring again
+ *   freed          by a seq_cst or: who marks the second end frees the block
+ * If a process dies here: the other end finds its owner dead, drains what was published and reports the end of the stream. A
+ * big message that was under way is found by the ring's records when the survivor frees its end.
+ */
+#ifndef PARI_PIPE_H
+#define PARI_PIPE_H
+
+#include "conn.h"
+#include "ring.h"
+
+struct lane { /* one direction */
+    struct pari_ring ring;
+    _Alignas(PARI_CACHE_LINE) struct pari_eventcount readable;
+    struct pari_eventcount writable;
+    _Atomic uint32_t bell_is_armed;
+};
+
+struct par_conn {
+    struct pari_handle handle;
+    struct par_conn *peer; /* constant, like all up to fd */
+    struct lane *in;       /* NULL: it only sends */
+    struct lane *out;      /* NULL: it only receives */
+    uint64_t item_size;
+    uint32_t side;
+    int fd; /* the same number in every process that ever owns the end */
+    _Alignas(PARI_CACHE_LINE) _Atomic pari_member owner;
+    _Atomic bool is_closed;
+    bool is_pollable;     /* the owner's: the descriptor was asked for */
+    bool is_stream;       /* the owner's: its last wait ended with several messages */
+    _Atomic bool is_busy; /* a thread is in a call; looked at in debug builds only */
+};
+
+struct pipe {
+    struct par_conn end[2]; /* first, so that end[0] is the block's handle */
+    _Atomic uint32_t freed; /* bit `side`: freed */
+    struct lane lane[];     /* [0] towards end[0], [1] towards end[1]; then the rings' bytes */
+};
+
+static_assert(sizeof(struct par_conn) % PARI_CACHE_LINE == 0, "both ends begin on a line: they are handles");
+
+static inline pari_member
+pari_conn_owner(const struct par_conn *c)
+{
+    return atomic_load_explicit(&c->owner, memory_order_relaxed); /* changes only before a fork, which orders it */
+}
+
+/* By this process; while a thread sleeps, by another thread, whose notify wakes it. */
+static inline bool
+pari_conn_is_closed(const struct par_conn *c)
+{
+    return atomic_load_explicit(&c->is_closed, memory_order_relaxed); /* nothing hangs on it */
+}
+
+/* Is this an open end of this process? -1: EINVAL, EPERM, EBADF. */
+int pari_conn_check(const par_conn *c);
+
+#endif

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * main.c: the campaign: which operations, which points, how often, and the table of what was found.
+ *
+ *   kill                          everything
+ *   kill --sample [seed]          a few points of each operation, at random
+ *   kill --group queue | --op queue_get ...
+ *   kill --op queue_get --at 317  one point; --at 100,317 a double fault or a race
+ *   kill --stride 7               every seventh instruction only
+ *
+ * This process and its runners never call libpar, so that each world, their child, makes an arena of its own.
+ */
+#include "kill.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WORLD_SECONDS 20
+#define N_RUNNERS 2
+#define SAMPLES 4          /* of an operation, and as many double faults */
+#define SAMPLE_SECOND 1500 /* the second death of a double fault comes before that */
+#define FIRST_FAULTS 8     /* places of the first death of a double fault */
+#define SECOND_STRIDE 7
+#define SECOND_POINTS 100   /* at most so many in a row of double faults: they are stepped all the way */
+#define LONGEST_DOUBLE 6000 /* instructions of an operation that gets double faults */
+#define MOST_TOLD 8         /* failures of one operation that are printed */
+
+struct page *page;
+
+/* One line of the table; shared by the runners. */
+struct tally {
+    _Atomic long next;       /* the next point to try */
+    _Atomic long n_points;   /* tried */
+    _Atomic long longest[2]; /* instructions until the operation ended, as far as seen */
+    _Atomic int is_over;     /* it ended before the last point tried */
+    _Atomic long found[N_VERDICTS];
+};
+
+static struct {
+    const char *group, *op;
+    long at[2];
+    int n_at;
+    bool is_sample;
+    unsigned seed, stride;
+} options = { .stride = 0 };
+
+static const char *const verdict_name[N_VERDICTS] = { "fine", "hung", "torn", "lost", "duplicated", "leaked", "broken" };
+
+/* What is run at a point: one of both. */
+struct subject {
+    const char *group, *name;
+    const struct op *op;
+    const struct race *race;
+    int n_victims;
+    struct track *track; /* of the first victim */
+};
+
+/* ---- one world */
+
+static int
+await_world(pid_t pid)
+{
+    struct timespec tick = { 0, 200000 };
+    struct timespec start, now;
+    int status;
+
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (;;) {
+        pid_t got = waitpid(pid, &status, WNOHANG);
+        if (got == pid)
+            break;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec - start.tv_sec > WORLD_SECONDS) {
+            snprintf(page->text, sizeof page->text, "the world did not end");
+            return HUNG;
+        }
+        nanosleep(&tick, NULL);
+    }
+    if (!WIFEXITED(status)) {
+        snprintf(page->text, sizeof page->text, "the world got signal %d", WTERMSIG(status));
+        return TORN;
+    }
+    return WEXITSTATUS(status) < N_VERDICTS ? WEXITSTATUS(status) : BROKEN;
+}
+
+/* What the world has left running, and its zombies: they are ours. */
+static void
+clear_away(pid_t world)
+{
+    kill(-world, SIGKILL);
+    while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR)
+        ;
+}
+
+static enum verdict
+try_point(const struct subject *subject, const long *at)
+{
+    pid_t world;
+    int verdict;
+
+    memset(page, 0, sizeof *page);
+    world = fork();
+    if (world == 0) {
+        setpgid(0, 0);
+        if (subject->race != NULL)
+            world_race(subject->race, at);
+        world_run(subject->op, at, subject->n_victims, subject->track);
+    }
+    if (world < 0)
+        return BROKEN;
+    setpgid(world, world);
+    verdict = await_world(world);
+    clear_away(world);
+    return (enum verdict)verdict;
+}
+
+/* ---- one operation */
+
+static void
+tell(const struct subject *subject, const long *at, enum verdict verdict)
+{
+    printf("  %s: %s --op %s --at %ld", verdict_name[verdict], subject->group, subject->name, at[0]);
+    if (subject->n_victims > 1)
+        printf(",%ld", at[1]);
+    printf(": %s\n", page->text);
+    fflush(stdout);
+}
+
+static void
+note_length(struct tally *tally, int which)
+{
+    long steps = page->steps[which], before = atomic_load(&tally->longest[which]);
+
+    while (steps > before && !atomic_compare_exchange_weak(&tally->longest[which], &before, steps))
+        ;
+}
+
+/* True while the operation had not ended before the last victim's point. */
+static bool
+try_and_count(const struct subject *subject, const long *at, struct tally *tally)
+{
+    enum verdict verdict = try_point(subject, at);
+    long before = atomic_fetch_add(&tally->found[verdict], 1);
+
+    atomic_fetch_add(&tally->n_points, 1);
+    note_length(tally, 0);
+    note_length(tally, 1);
+    if (verdict != FINE && before < MOST_TOLD)
+        tell(subject, at, verdict);
+    return page->was_cut[subject->n_victims - 1];
+}
+
+static long
+random_below(long n)
+{
+    return n > 0 ? (long)((unsigned long)random() % (unsigned long)n) : 0;
+}
+
+static unsigned
+stride_of(const struct subject *subject)
+{
+    unsigned own = subject->op != NULL && subject->op->stride != 0 ? subject->op->stride : 1;
+
+    return options.stride != 0 ? own * options.stride : own;
+}
+
+/* Victim 0 dies at each point in turn. */
+static void
+run_single(const struct subject *subject, struct tally *tally)
+{
+    long stride = (long)stride_of(subject);
+
+    while (!atomic_load(&tally->is_over)) {
+        long at[2] = { atomic_fetch_add(&tally->next, 1) * stride, 0 };
+        if (!try_and_count(subject, at, tally))
+            atomic_store(&tally->is_over, 1);
+    }
+}
+
+/* The first death at some places, the second at every stride-th: a matrix whose columns the runners share. */
+static void
+run_double(const struct subject *subject, struct tally *tally, long first_length)
+{
+    long first_step = first_length / FIRST_FAULTS > 0 ? first_length / FIRST_FAULTS : 1;
+    long stride = (long)stride_of(subject) * SECOND_STRIDE;
+
+    if (stride < first_length / SECOND_POINTS)
+        stride = first_length / SECOND_POINTS;
+    for (long row; (row = atomic_fetch_add(&tally->next, 1)) * first_step <= first_length;) {
+        long at[2] = { row * first_step + row % 3, row % stride };
+        while (try_and_count(subject, at, tally))
+            at[1] += stride;
+    }
+}
+
+static void
+run_race(const struct subject *subject, struct tally *tally)
+{
+    static const long woken[] = { 0, 1, 3, 8, 20, 45, 80, 140, 250, 400 };
+    long stride = 7 * (options.stride != 0 ? (long)options.stride : 1);
+
+    while (!atomic_load(&tally->is_over)) {
+        long x = atomic_fetch_add(&tally->next, 1) * stride;
+        for (size_t i = 0; i < sizeof woken / sizeof *woken; i++) {
+            long at[2] = { x, woken[i] };
+            if (!try_and_count(subject, at, tally))
+                atomic_store(&tally->is_over, 1);
+        }
+    }
+}
+
+/* A few points at random. */
+static void
+run_sample(const struct subject *subject, struct tally *tally, long length)
+{
+    for (int i = 0; i < SAMPLES / N_RUNNERS; i++) {
+        long at[2] = { random_below(length), random_below(length < SAMPLE_SECOND ? length : SAMPLE_SECOND) };
+        (void)try_and_count(subject, at, tally);
+    }
+}
+
+static void
+run(const struct subject *subject, struct tally *tally, long first_length)
+{
+    if (options.n_at > 0)
+        (void)try_and_count(subject, options.at, tally);
+    else if (options.is_sample)
+        run_sample(subject, tally,
+                   subject->race != NULL ? 400
+                   : first_length != 0   ? first_length
+                                         : atomic_load(&tally->longest[0]));
+    else if (subject->race != NULL)
+        run_race(subject, tally);
+    else if (subject->n_victims == 2)
+        run_double(subject, tally, first_length);
+    else
+        run_single(subject, tally);
+}
+
+/* ---- runners */
+
+static void *
+shared(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED) {
+        perror("mmap");
+        exit(2);
+    }
+    return p;
+}
+
+/* On one processor: the tracer and its victim then change over faster. */
+static void
+stay_on(int index)
+{
+    cpu_set_t all, one;
+    int n = 0;
+
+    if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < N_RUNNERS)
+        return;
+    CPU_ZERO(&one);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &all) && n++ == index)
+            CPU_SET(cpu, &one);
+    (void)sched_setaffinity(0, sizeof one, &one); /* it is slower without */
+}
+
+static void
+runner(int index, const struct subject *subject, struct tally *tally, long first_length)
+{
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    page = shared(sizeof *page);
+    srandom(options.seed + (unsigned)index);
+    stay_on(index);
+    run(subject, tally, first_length);
+    fflush(stdout);
+    _exit(0);
+}
+
+/* One world in which the victim reaches its end, alone, and its track. */
+static void
+record(const struct subject *subject, struct tally *tally)
+{
+    const long at[2] = { LONG_MAX, 0 };
+
+    subject->track->is_whole = false;
+    subject->track->n = 0;
+    if (fork() == 0) {
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
+        page = shared(sizeof *page);
+        stay_on(0);
+        (void)try_and_count(subject, at, tally);
+        fflush(stdout);
+        _exit(0);
+    }
+    while (wait(NULL) > 0 || errno == EINTR)
+        ;
+    track_count(subject->track);
+    subject->track->is_whole = true;
+}
+
+/* The instructions of the first victim, for a double fault that follows. */
+static long
+run_subject(const struct subject *subject, struct tally *sum, long first_length)
+{
+    struct tally *tally = shared(sizeof *tally);
+    int n = options.n_at > 0 ? 1 : N_RUNNERS;
+    long length, bad = 0;
+
+    fflush(stdout); /* or each runner prints it again */
+    if (subject->n_victims == 1 && options.n_at == 0)
+        record(subject, tally);
+    for (int i = 0; i < n; i++)
+        if (fork() == 0)
+            runner(i, subject, tally, first_length);
+    while (wait(NULL) > 0 || errno == EINTR)
+        ;
+    for (int v = 1; v < N_VERDICTS; v++)
+        bad += atomic_load(&tally->found[v]);
+    for (int v = 0; v < N_VERDICTS; v++)
+        sum->found[v] += atomic_load(&tally->found[v]);
+    sum->n_points += tally->n_points;
+    length = tally->longest[0];
+    printf("%-8s %-24s %-6s %7ld %6ld", subject->group, subject->name,
+           subject->race             ? "race"
+           : subject->n_victims == 2 ? "double"
+                                     : "",
+           atomic_load(&tally->longest[0]), atomic_load(&tally->n_points));
+    for (int v = 1; v < N_VERDICTS; v++)
+        printf(" %6ld", atomic_load(&tally->found[v]));
+    printf("%s\n", bad ? "  FAILED" : "");
+    fflush(stdout);
+    munmap(tally, sizeof *tally);
+    return length;
+}
+
+static bool
+is_wanted(const char *group, const char *name)
+{
+    return (options.group == NULL || strcmp(options.group, group) == 0) &&
+           (options.op == NULL || strcmp(options.op, name) == 0);
+}
+
+static void
+run_op(const struct op *op, struct tally *sum)
+{
+    static struct track *track;
+    struct subject subject = { op->group, op->name, op, NULL, 1, NULL };
+    long length = 0;
+
+    if (!is_wanted(op->group, op->name) || (options.is_sample && op->stride > 3)) /* the long ones take seconds to note down */
+        return;
+    if (track == NULL)
+        track = shared(sizeof *track);
+    subject.track = track;
+    if (options.n_at != 2)
+        length = run_subject(&subject, sum, 0);
+    subject.n_victims = 2;
+    if (!op->is_once && options.n_at != 1 && length <= LONGEST_DOUBLE)
+        (void)run_subject(&subject, sum, length);
+}
+
+static void
+run_all(struct tally *sum)
+{
+    static const struct op *const tables[] = { heap_ops,  lock_ops,    sync_ops, pipe_ops,
+                                               queue_ops, process_ops, pool_ops, manager_ops };
+
+    printf("%-8s %-24s %-6s %7s %6s", "group", "operation", "", "steps", "points");
+    for (int v = 1; v < N_VERDICTS; v++)
+        printf(" %6.6s", verdict_name[v]);
+    printf("\n");
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (const struct op *op = tables[t]; op->name != NULL; op++)
+            run_op(op, sum);
+    for (const struct race *race = races; race->name != NULL; race++)
+        if (is_wanted("race", race->name))
+            (void)run_subject(&(struct subject){ "race", race->name, NULL, race, 2, NULL }, sum, 0);
+}
+
+static void
+usage(void)
+{
+    fprintf(stderr, "usage: kill [--sample [seed]] [--group name] [--op name] [--at k[,k]] [--stride n]\n");
+    exit(2);
+}
+
+static void
+parse(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (strcmp(argv[i], "--sample") == 0) {
+            options.is_sample = true;
+            options.seed = value != NULL && value[0] != '-' ? (unsigned)strtoul(argv[++i], NULL, 0) : (unsigned)time(NULL);
+        } else if (value == NULL) {
+            usage();
+        } else if (strcmp(argv[i], "--group") == 0) {
+            options.group = argv[++i];
+        } else if (strcmp(argv[i], "--op") == 0) {
+            options.op = argv[++i];
+        } else if (strcmp(argv[i], "--stride") == 0) {
+            options.stride = (unsigned)strtoul(argv[++i], NULL, 0);
+        } else if (strcmp(argv[i], "--at") == 0) {
+            options.n_at = sscanf(argv[++i], "%ld,%ld", &options.at[0], &options.at[1]);
+        } else {
+            usage();
+        }
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct tally sum;
+    struct timespec start, end;
+    long bad = 0;
+
+    parse(argc, argv);
+    if (options.is_sample)
+        printf("a sample, seed %u\n", options.seed);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    run_all(&sum);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    printf("%ld points in %ld s", atomic_load(&sum.n_points), (long)(end.tv_sec - start.tv_sec));
+    for (int v = 1; v < N_VERDICTS; v++) {
+        bad += atomic_load(&sum.found[v]);
+        printf(", %ld %s", atomic_load(&sum.found[v]), verdict_name[v]);
+    }
+    printf("\n");
+    return bad == 0 && sum.n_points > 0 ? 0 : 1;
+}

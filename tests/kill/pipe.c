@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pipe.c: send and recv, small and big. The victim's end is its own, so it is a par_process; the world has the other one.
+ */
+#include "kill.h"
+
+#include "../../libpar/shm/shm.h"
+
+#include <string.h>
+
+#define SMALL 24
+#define BIG 1500 /* above a quarter of the capacity */
+
+static par_conn *end[2];
+static par_conn *victims_end, *worlds_end;
+static size_t size;
+
+static unsigned char *
+message(long number)
+{
+    static unsigned char bytes[BIG];
+
+    memset(bytes, (int)(number & 255), size);
+    memcpy(bytes, &number, sizeof number);
+    return bytes;
+}
+
+/* The number; 0: the other end is gone; -1: hung. */
+static long
+receive(par_conn *c, par_time deadline)
+{
+    static unsigned char bytes[BIG];
+    ssize_t got = par_conn_recv(c, bytes, sizeof bytes, deadline);
+    long number;
+
+    if (got < 0)
+        return errno == EPIPE ? 0 : -1;
+    memcpy(&number, bytes, sizeof number);
+    if ((size_t)got != size || memcmp(bytes, message(number), size) != 0)
+        find(TORN, "a message of %zd bytes, number %ld", got, number);
+    return number;
+}
+
+static int
+send(par_conn *c, long number, par_time deadline)
+{
+    return par_conn_send(c, message(number), size, deadline);
+}
+
+static void
+make(size_t of_size, int victims, long n)
+{
+    size = of_size;
+    leak_mark();
+    expect_ready(par_pipe(end, &(par_pipe_opts){ .capacity = 4096 }) == 0);
+    victims_end = end[victims];
+    worlds_end = end[1 - victims];
+    for (long i = 1; i <= n; i++)
+        expect_ready(send(end[1], i, PAR_NOWAIT) == 0);
+}
+
+static void
+set_up_send(void)
+{
+    make(SMALL, 1, 1);
+}
+
+static void
+set_up_send_big(void)
+{
+    make(BIG, 1, 1);
+}
+
+static void
+set_up_recv(void)
+{
+    make(SMALL, 0, 3);
+}
+
+static void
+set_up_recv_big(void)
+{
+    make(BIG, 0, 3);
+}
+
+static void
+set_up_recv_empty(void)
+{
+    make(SMALL, 0, 0);
+}
+
+static par_conn *
+give_end(int which)
+{
+    (void)which;
+    return victims_end;
+}
+
+static void
+send_two(int which)
+{
+    (void)which;
+    (void)send(victims_end, 2, par_in(10));
+    atomic_store(&page->note[0], 2);
+    (void)send(victims_end, 3, par_in(10));
+    atomic_store(&page->note[0], 3);
+}
+
+static void
+clean_up(void)
+{
+    par_conn_free(end[0]);
+    par_conn_free(end[1]);
+    give_back_victims();
+    leak_check(0);
+}
+
+/* All that it has sent, then the end. */
+static void
+check_sent(void)
+{
+    long n = 0, number;
+
+    while ((number = receive(worlds_end, soon())) > 0)
+        expect(LOST, number == ++n);
+    expect(HUNG, number == 0);
+    expect(LOST, n >= 1 && n >= atomic_load(&page->note[0]));
+    clean_up();
+}
+
+static void
+receive_one(int which)
+{
+    atomic_store(&page->victim[which].result, receive(victims_end, par_in(10)));
+}
+
+/* To send to the dead is EPIPE, at once. */
+static void
+check_received(void)
+{
+    par_time deadline = soon();
+
+    while (send(worlds_end, 4, deadline) == 0)
+        expect(HUNG, par_since(deadline) < 0);
+    expect(HUNG, errno == EPIPE);
+    clean_up();
+}
+
+static void
+send_one(int which)
+{
+    (void)which;
+    (void)send(worlds_end, 1, PAR_NOWAIT);
+}
+
+static void
+take_two(int which)
+{
+    (void)which;
+    expect(LOST, receive(worlds_end, soon()) == 1);
+}
+
+/* The ring has room for about 4096 bytes. */
+static void
+set_up_send_full(void)
+{
+    long n = 1;
+
+    make(SMALL, 1, 0);
+    while (send(end[1], n, PAR_NOWAIT) == 0)
+        n++;
+    atomic_store(&page->note[1], n);
+}
+
+static void
+send_into_full(int which)
+{
+    (void)which;
+    (void)send(victims_end, atomic_load(&page->note[1]), par_in(10));
+}
+
+static void
+check_sent_full(void)
+{
+    long last = atomic_load(&page->note[1]), n = 0, number;
+
+    while ((number = receive(worlds_end, soon())) > 0) {
+        expect(DUPLICATED, n == 0 || number == n + 1);
+        n = number;
+    }
+    expect(HUNG, number == 0);
+    expect(LOST, n == last || (n == last - 1 && !has_ended(0)));
+    clean_up();
+}
+
+#define OP(op_name, ...)                                                                 \
+    {                                                                                    \
+        .group = "pipe", .name = op_name, .give = give_end, .is_once = true, __VA_ARGS__ \
+    }
+
+const struct op pipe_ops[] = {
+    OP("pipe_send", .setup = set_up_send, .act = send_two, .check = check_sent),
+    OP("pipe_send_big", .setup = set_up_send_big, .act = send_two, .check = check_sent),
+    OP("pipe_send_full", .setup = set_up_send_full, .act = send_into_full, .meanwhile = take_two, .check = check_sent_full),
+    OP("pipe_recv", .setup = set_up_recv, .act = receive_one, .check = check_received),
+    OP("pipe_recv_big", .setup = set_up_recv_big, .act = receive_one, .check = check_received),
+    OP("pipe_recv_empty", .setup = set_up_recv_empty, .act = receive_one, .meanwhile = send_one, .check = check_received),
+    { .name = NULL },
+};

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * process.c: the victim is a parent: it starts a process and joins it.
+ */
+#include "kill.h"
+
+#include "../../libpar/shm/arena.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void
+set_up(void)
+{
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* orphans come to the world, which counts them */
+    leak_mark();
+}
+
+static int
+say_pid(void *arg)
+{
+    (void)arg;
+    atomic_store(&page->note[0], getpid());
+    return 7;
+}
+
+static int
+stay(void *arg)
+{
+    (void)arg;
+    atomic_store(&page->note[0], getpid());
+    while (pause() != 0)
+        ;
+    return 0;
+}
+
+static void
+start_and_join(int which)
+{
+    par_process *process = par_process_start(say_pid, NULL, 0, NULL);
+
+    if (process != NULL && par_process_join(process, par_in(10)) == 0)
+        atomic_store(&page->victim[which].result, par_process_exitcode(process));
+    par_process_free(process);
+}
+
+static void
+start_daemon(int which)
+{
+    par_process *process = par_process_start(stay, NULL, 0, &(par_process_opts){ .daemon = true });
+
+    (void)which;
+    while (process != NULL && !atomic_load(&page->note[0]))
+        sched_yield();
+}
+
+/* Whoever was started ends, and its slot is swept. */
+static void
+check_no_child_left(void)
+{
+    par_time start = par_now();
+
+    while (waitpid(-1, NULL, WNOHANG) >= 0 || errno != ECHILD) {
+        if (par_since(start) > PATIENCE)
+            find(LEAKED, "a process stays");
+        sched_yield();
+    }
+    for (int i = 0; i < 2; i++)
+        expect(LOST, !has_ended(i) || page->victim[i].result == 0 || page->victim[i].result == 7);
+    leak_check(0);
+}
+
+static void
+no_preparation(int which)
+{
+    (void)which;
+    (void)pari_self();
+}
+
+const struct op process_ops[] = {
+    { .group = "process",
+      .name = "process_start_join",
+      .setup = set_up,
+      .prepare = no_preparation,
+      .act = start_and_join,
+      .check = check_no_child_left,
+      .stride = 3 },
+    { .group = "process",
+      .name = "process_start_daemon",
+      .setup = set_up,
+      .prepare = no_preparation,
+      .act = start_daemon,
+      .check = check_no_child_left,
+      .stride = 3,
+      .is_once = true },
+    { .name = NULL },
+};

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * queue.c: put, get, task_done and join, of small and big messages, with and without room.
+ *
+ * Messages are numbered and filled with their number: 1, 2, ... are the world's, 101 and 102 the victims'.
+ */
+#include "kill.h"
+
+#include "../../libpar/shm/shm.h"
+
+#include <string.h>
+
+#define SMALL 24
+#define BIG 1500 /* above a quarter of the capacity */
+#define MINE 101
+
+static par_queue *q;
+static size_t size;
+
+static unsigned char *
+message(long number)
+{
+    static unsigned char bytes[BIG];
+
+    memset(bytes, (int)(number & 255), size);
+    memcpy(bytes, &number, sizeof number);
+    return bytes;
+}
+
+/* The number, 0: there is none, -1: an error. */
+static long
+get(par_time deadline)
+{
+    static unsigned char bytes[BIG];
+    ssize_t got = par_queue_get(q, bytes, sizeof bytes, deadline);
+    long number;
+
+    if (got < 0)
+        return errno == ETIMEDOUT ? 0 : -1;
+    memcpy(&number, bytes, sizeof number);
+    if ((size_t)got != size || memcmp(bytes, message(number), size) != 0)
+        find(TORN, "a message of %zd bytes, number %ld", got, number);
+    return number;
+}
+
+static int
+put(long number, par_time deadline)
+{
+    return par_queue_put(q, message(number), size, deadline);
+}
+
+static void
+make(size_t of_size, size_t maxsize, long n)
+{
+    size = of_size;
+    q = par_queue_new(&(par_queue_opts){ .maxsize = maxsize, .capacity = 4096 });
+    expect_ready(q != NULL);
+    /* The two sides' first use, and this process's account. */
+    expect_ready(put(9, PAR_NOWAIT) == 0 && get(PAR_NOWAIT) == 9 && par_queue_task_done(q) == 0);
+    leak_mark();
+    for (long i = 1; i <= n; i++)
+        expect_ready(put(i, PAR_NOWAIT) == 0);
+}
+
+static void
+set_up_small(void)
+{
+    make(SMALL, 0, 3);
+}
+
+static void
+set_up_big(void)
+{
+    make(BIG, 0, 3);
+}
+
+static void
+set_up_full(void)
+{
+    make(SMALL, 3, 3);
+}
+
+static void
+set_up_empty(void)
+{
+    make(SMALL, 0, 0);
+}
+
+/* ---- put */
+
+static void
+put_mine(int which)
+{
+    (void)put(MINE + which, par_in(10));
+}
+
+/* What the world has put comes in order, then the victims' if they did, each once. */
+static void
+expect_from(long first)
+{
+    bool was_got[2] = { false, false };
+    long number;
+
+    for (long i = first; i <= 3; i++)
+        expect(LOST, get(soon()) == i);
+    while ((number = get(PAR_NOWAIT)) > 0) {
+        expect(DUPLICATED, number >= MINE && number <= MINE + 1 && !was_got[number - MINE]);
+        was_got[number - MINE] = true;
+    }
+    expect(TORN, number == 0);
+    for (int i = 0; i < 2; i++)
+        expect(LOST, was_got[i] || !has_ended(i));
+}
+
+static void
+put_and_get_again(void)
+{
+    for (long i = 4; i < 7; i++)
+        expect_done(put(i, soon()));
+    for (long i = 4; i < 7; i++)
+        expect(LOST, get(soon()) == i);
+}
+
+static void
+check_put(void)
+{
+    expect_from(1);
+    put_and_get_again();
+    leak_check(0);
+    par_queue_free(q);
+}
+
+/* One is taken out for each victim that sleeps. */
+static void
+make_more_room(int which)
+{
+    static long next = 1;
+
+    (void)which;
+    expect(LOST, get(PAR_NOWAIT) == next++);
+    atomic_store(&page->note[0], next - 1);
+}
+
+static void
+check_put_full(void)
+{
+    expect_from(atomic_load(&page->note[0]) + 1);
+    put_and_get_again();
+    leak_check(0);
+    par_queue_free(q);
+}
+
+static int
+consumer(int i)
+{
+    long number;
+
+    helper_park(i);
+    number = get(par_in(2 * PATIENCE));
+    atomic_store(&page->note[1], number);
+    if (number > 0 && par_queue_task_done(q) != 0)
+        return TORN;
+    return number > 0 ? FINE : number == 0 ? HUNG : TORN;
+}
+
+static void
+set_up_consumer(void)
+{
+    set_up_empty();
+    helper_start(0, consumer);
+    helper_await(0);
+}
+
+static void
+check_consumer(void)
+{
+    long number;
+
+    if (!has_ended(0) && !has_ended(1))
+        expect_done(put(1, soon()));
+    helper_join(0);
+    while ((number = get(PAR_NOWAIT)) > 0)
+        expect(DUPLICATED, number != atomic_load(&page->note[1]));
+    put_and_get_again();
+    leak_check(4096); /* the consumer's account */
+    par_queue_free(q);
+}
+
+/* ---- get */
+
+static void
+get_one(int which)
+{
+    long number = get(par_in(10));
+
+    atomic_store(&page->victim[which].result, number);
+}
+
+/* What is left is an unbroken end of 1, 2, 3, and what the dead have got is counted, exactly. */
+static void
+check_get(void)
+{
+    long first = get(PAR_NOWAIT), last = first, n = first > 0, number;
+
+    while ((number = get(PAR_NOWAIT)) > 0) {
+        expect(LOST, number == last + 1);
+        last = number;
+        n++;
+    }
+    expect(TORN, number == 0);
+    expect(LOST, n == 0 || last == 3);
+    expect(LOST, n + 2 >= 3);
+    expect(DUPLICATED, n <= 3 - has_ended(0) - has_ended(1));
+    for (int i = 0; i < 2; i++)
+        expect(DUPLICATED, !has_ended(i) || n == 0 || page->victim[i].result < first);
+    put_and_get_again();
+    for (long i = 0; i < n + 3; i++)
+        expect(TORN, par_queue_task_done(q) == 0);
+    number = par_queue_join(q, soon());
+    if (number < 0)
+        find(errno == ETIMEDOUT ? HUNG : TORN, "join: errno %d", errno);
+    if (number != 3 - n)
+        find(LOST, "join tells of %ld, the dead have got %ld", number, 3 - n);
+    leak_check(8192); /* the victims' accounts: one chunk for 64 of them */
+    par_queue_free(q);
+}
+
+static void
+put_next(int which)
+{
+    static long next = 1;
+
+    (void)which;
+    expect_done(put(next++, soon()));
+    atomic_store(&page->note[0], next - 1);
+}
+
+static void
+check_get_waiter(void)
+{
+    long n_put = atomic_load(&page->note[0]), n = 0, number, lost;
+
+    while ((number = get(PAR_NOWAIT)) > 0)
+        n++;
+    expect(DUPLICATED, n <= n_put - has_ended(0) - has_ended(1));
+    put_and_get_again();
+    for (long i = 0; i < n + 3; i++)
+        expect(TORN, par_queue_task_done(q) == 0);
+    lost = par_queue_join(q, soon());
+    if (lost < 0)
+        find(errno == ETIMEDOUT ? HUNG : TORN, "join: errno %d", errno);
+    expect(LOST, lost == n_put - n);
+    par_queue_free(q);
+}
+
+/* ---- task_done, join */
+
+static void
+get_first(int which)
+{
+    atomic_store(&page->victim[which].result, get(par_in(10)));
+}
+
+static void
+finish(int which)
+{
+    (void)which;
+    (void)par_queue_task_done(q);
+}
+
+static void
+check_done(void)
+{
+    int n_victims = (page->victim[0].pid != 0) + (page->victim[1].pid != 0);
+    long n = 0;
+    ssize_t lost;
+
+    while (get(PAR_NOWAIT) > 0)
+        n++;
+    expect(TORN, n + n_victims == 3);
+    while (n-- > 0)
+        expect(TORN, par_queue_task_done(q) == 0);
+    lost = par_queue_join(q, soon());
+    if (lost < 0)
+        find(errno == ETIMEDOUT ? HUNG : TORN, "join: errno %d", errno);
+    expect(LOST, lost <= n_victims - has_ended(0) - has_ended(1));
+    expect(TORN, par_queue_join(q, soon()) == 0);
+    par_queue_free(q);
+}
+
+static void
+join_all(int which)
+{
+    (void)which;
+    (void)par_queue_join(q, par_in(10));
+}
+
+static void
+finish_all(int which)
+{
+    static bool is_finished;
+
+    (void)which;
+    if (is_finished)
+        return;
+    is_finished = true;
+    for (long i = 1; i <= 3; i++)
+        expect(LOST, get(PAR_NOWAIT) == i && par_queue_task_done(q) == 0);
+}
+
+static void
+check_join(void)
+{
+    finish_all(0);
+    expect(LOST, par_queue_join(q, soon()) == 0);
+    put_and_get_again();
+    par_queue_free(q);
+}
+
+/* ---- close */
+
+static void
+close_it(int which)
+{
+    (void)which;
+    par_queue_close(q);
+}
+
+static int
+end_seer(int i)
+{
+    long number;
+
+    helper_park(i);
+    while ((number = get(par_in(2 * PATIENCE))) > 0)
+        (void)par_queue_task_done(q);
+    return number == -1 && errno == EPIPE ? FINE : HUNG;
+}
+
+static void
+set_up_end(void)
+{
+    set_up_empty();
+    helper_start(0, end_seer);
+    helper_await(0);
+}
+
+static void
+check_close(void)
+{
+    if (!has_ended(0) && !has_ended(1))
+        par_queue_close(q);
+    helper_join(0);
+    expect(TORN, put(1, PAR_NOWAIT) == -1 && errno == EPIPE);
+    par_queue_free(q);
+}
+
+#define OP(op_name, ...)                               \
+    {                                                  \
+        .group = "queue", .name = op_name, __VA_ARGS__ \
+    }
+
+const struct op queue_ops[] = {
+    OP("queue_put", .setup = set_up_small, .act = put_mine, .check = check_put),
+    OP("queue_put_big", .setup = set_up_big, .act = put_mine, .check = check_put),
+    OP("queue_put_full", .setup = set_up_full, .act = put_mine, .meanwhile = make_more_room, .check = check_put_full),
+    OP("queue_put_wakes", .setup = set_up_consumer, .act = put_mine, .check = check_consumer),
+    OP("queue_get", .setup = set_up_small, .act = get_one, .check = check_get),
+    OP("queue_get_big", .setup = set_up_big, .act = get_one, .check = check_get),
+    OP("queue_get_empty", .setup = set_up_empty, .act = get_one, .meanwhile = put_next, .check = check_get_waiter),
+    OP("queue_task_done", .setup = set_up_small, .prepare = get_first, .act = finish, .check = check_done),
+    OP("queue_join", .setup = set_up_small, .act = join_all, .meanwhile = finish_all, .check = check_join),
+    OP("queue_close", .setup = set_up_end, .act = close_it, .check = check_close),
+    { .name = NULL },
+};
