@@ -22,6 +22,7 @@ struct stage {
 };
 
 #define N_SHOTS 4000u
+#define N_TAKERS 3
 
 static struct stage *
 make_stage(void)
@@ -68,43 +69,55 @@ take_token(struct stage *s)
             return false;
     while (!atomic_compare_exchange_weak(&s->n_tokens, &n, n - 1));
     atomic_fetch_add(&s->n_taken, 1);
-    pari_eventcount_notify(&s->turn, 1);
+    pari_eventcount_notify(&s->turn, INT32_MAX);
     return true;
 }
 
+static int
+until_taken(struct stage *s, unsigned n)
+{
+    struct pari_nap nap = { 0 };
+
+    for (;;) {
+        uint32_t key = pari_eventcount_prepare(&s->turn);
+        if (atomic_load(&s->n_taken) >= n)
+            return 0;
+        if (pari_eventcount_wait(&s->turn, key, &nap, NULL, 0, par_in(20)) != 0)
+            return 1;
+    }
+}
+
+/* One token per round: who has taken one waits until the others, who must be woken for it, have taken theirs. */
 static int
 take_tokens(void *arg)
 {
     struct stage *s = arg;
     struct pari_nap nap = { 0 };
+    unsigned round = 0;
 
     while (!atomic_load(&s->is_over)) {
         uint32_t key = pari_eventcount_prepare(&s->work);
-        if (take_token(s))
+        if (take_token(s)) {
+            if (until_taken(s, N_TAKERS * ++round) != 0)
+                return 1;
             nap = (struct pari_nap){ 0 };
-        else if (!atomic_load(&s->is_over) && pari_eventcount_wait(&s->work, key, &nap, NULL, 0, par_in(20)) != 0)
+        } else if (!atomic_load(&s->is_over) && pari_eventcount_wait(&s->work, key, &nap, NULL, 0, par_in(20)) != 0)
             return 1;
     }
     return 0;
 }
 
-/* One notify per token, back to back: each must wake somebody while anybody sleeps. Lost ones cost half a second each. */
+/* One notify per token, back to back: each must wake one more while anybody sleeps. A lost one costs up to half a second. */
 static int
 deal_tokens(struct stage *s, unsigned n_rounds)
 {
     for (unsigned round = 1; round <= n_rounds; round++) {
-        struct pari_nap nap = { 0 };
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < N_TAKERS; i++) {
             atomic_fetch_add(&s->n_tokens, 1);
             pari_eventcount_notify(&s->work, 1);
         }
-        for (;;) {
-            uint32_t key = pari_eventcount_prepare(&s->turn);
-            if (atomic_load(&s->n_taken) == 3 * round)
-                break;
-            if (pari_eventcount_wait(&s->turn, key, &nap, NULL, 0, par_in(20)) != 0)
-                return 1;
-        }
+        if (until_taken(s, N_TAKERS * round) != 0)
+            return 1;
     }
     atomic_store(&s->is_over, 1);
     pari_eventcount_notify(&s->work, INT32_MAX);
@@ -126,11 +139,11 @@ END_TEST
 START_TEST(each_notify_wakes_one_of_several_processes)
 {
     struct stage *s = make_stage();
-    pid_t child[3];
-    for (int i = 0; i < 3; i++)
+    pid_t child[N_TAKERS];
+    for (int i = 0; i < N_TAKERS; i++)
         child[i] = fixture_fork(take_tokens, s);
-    ck_assert_int_eq(deal_tokens(s, 1000), 0);
-    for (int i = 0; i < 3; i++)
+    ck_assert_int_eq(deal_tokens(s, 6000), 0);
+    for (int i = 0; i < N_TAKERS; i++)
         ck_assert_int_eq(fixture_wait(child[i]), 0);
 }
 END_TEST
@@ -162,12 +175,12 @@ END_TEST
 START_TEST(each_notify_wakes_one_of_several_threads)
 {
     struct stage *s = make_stage();
-    pthread_t thread[3];
+    pthread_t thread[N_TAKERS];
     void *result;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < N_TAKERS; i++)
         ck_assert_int_eq(pthread_create(&thread[i], NULL, take_tokens_in_thread, s), 0);
-    ck_assert_int_eq(deal_tokens(s, 1000), 0);
-    for (int i = 0; i < 3; i++) {
+    ck_assert_int_eq(deal_tokens(s, 6000), 0);
+    for (int i = 0; i < N_TAKERS; i++) {
         ck_assert_int_eq(pthread_join(thread[i], &result), 0);
         ck_assert_ptr_null(result);
     }

@@ -539,7 +539,7 @@ sweep_block(struct pari_block *block, pari_member dead)
     if (block->size_class == CELL_CLASS)
         pari_cell_sweep((struct pari_cell *)(void *)(block + 1));
     else if (fate != NULL && is_in_heap((const void *)fate) && atomic_load(fate) == block->keep)
-        atomic_store(&block->owner, 0);
+        (void)atomic_compare_exchange_strong(&block->owner, &dead, 0); /* who took it over meanwhile keeps it */
     else {
         pari_cells_return(block);
         release_locked(block);

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Run every fuzz target with libFuzzer, the address and the undefined behaviour sanitizer, from the corpus in the repository on. What is
-# found stays in the build directory. Without clang's libFuzzer it says so and skips.
+# Run every fuzz target with libFuzzer and the address and undefined behaviour sanitizers, from the corpus in the repository on. What
+# is found stays in the build directory. Without clang's libFuzzer it says so and skips.
 #   check.sh <build directory>      RUNS: executions of each (1000000); FUZZ_SECONDS: at most, of each (600)
 set -eu
 cd "$(dirname "$0")/../.."
@@ -10,7 +10,10 @@ build=$1
 clang=${CLANG:-clang}
 sanitize=fuzzer,address,undefined
 
-printf 'int LLVMFuzzerTestOneInput(const char *d, long n);\nint LLVMFuzzerTestOneInput(const char *d, long n) { (void)d; (void)n; return 0; }\n' >"$build/probe.c"
+cat >"$build/probe.c" <<'END'
+int LLVMFuzzerTestOneInput(const char *data, long size);
+int LLVMFuzzerTestOneInput(const char *data, long size) { (void)data; (void)size; return 0; }
+END
 if ! "$clang" -fsanitize=$sanitize -o "$build/probe" "$build/probe.c" 2>/dev/null; then
     echo "check-fuzz: skipped: clang with libFuzzer is not installed (sudo apt-get install -y clang libclang-rt-14-dev)"
     exit 0
