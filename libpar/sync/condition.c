@@ -113,6 +113,21 @@ wait_for_token(struct pari_cell *cell, uint64_t number, par_time deadline)
     }
 }
 
+/* Hold the lock again, whatever the deadline and par_interrupt say, and however long the line of a fair lock is. */
+static int
+take_back(par_lock *lock)
+{
+    static const _Atomic uint32_t never;
+    struct pari_nap nap = { 0 };
+    int result;
+
+    pari_interrupt_mask(+1);
+    while ((result = par_lock_acquire(lock, PAR_FOREVER)) != 0 && errno == EAGAIN)
+        (void)pari_nap(&nap, &never, 0, NULL, 0, PAR_FOREVER); /* no deadline, no interruption: cannot fail */
+    pari_interrupt_mask(-1);
+    return result;
+}
+
 int
 par_condition_wait(par_condition *c, par_lock *lock, par_time deadline)
 {
@@ -128,12 +143,10 @@ par_condition_wait(par_condition *c, par_lock *lock, par_time deadline)
     (void)par_lock_release(lock); /* ours: cannot fail */
     result = wait_for_token(cell, number, deadline);
     saved = errno;
-    pari_interrupt_mask(+1);
-    if (par_lock_acquire(lock, PAR_FOREVER) != 0) {
+    if (take_back(lock) != 0) {
         saved = errno;
         result = -1;
     }
-    pari_interrupt_mask(-1);
     errno = saved;
     return result;
 }
