@@ -14,6 +14,9 @@
  * consumer is killed in the middle of a get, the message is still there or it counts as got by the dead; par_queue_join tells
  * of those.
  *
+ * With PAR_NOWAIT nothing waits for a message or for room; but a call may wait up to 10 ms for another one that is in the queue
+ * just now and has lost the processor, so that ETIMEDOUT means empty, or full, and not merely busy.
+ *
  * Errors that every call with a queue may report: EINVAL (no live queue), ENOTRECOVERABLE (its memory was damaged, or a lock's
  * holder vanished without the kernel's notice).
  */
