@@ -7,7 +7,7 @@
  *
  * Shared state: the page descriptors and the block headers are the truth; the lists of free blocks, of a page's cells and of
  * orphans are derived from them. All are changed under the heap's lock. Each change of truth is one store: a descriptor's `run`
- * (allocate, release, split, merge of a run) or a header's `state` (allocate, release of a small block). An owner is read and
+ * (allocate, release, split, merge of a run) or a header's `state` (allocate, release of a block). An owner is read and
  * written without the lock by those who hold the block.
  * Lock order: the heap's lock is the last one; nothing is taken under it but the mutex of a cell that is being returned, without
  * waiting.
@@ -560,9 +560,14 @@ pari_heap_sweep(pari_member dead)
 static void
 recount(struct pari_block *block, pari_member unused)
 {
+    uint64_t page = page_of(block);
+
     (void)unused;
-    if (block->size_class == PARI_CLASS_LARGE)
-        set_state(block, PARI_BLOCK_LIVE); /* its run says so; a release that was cut off did not happen */
+    if (block->size_class == PARI_CLASS_LARGE && !is_live(block)) {
+        set_run(page,
+                RUN(length_of(run_of(page)), PARI_PAGE_FREE)); /* a release that was cut off: its cells have gone already */
+        return;
+    }
     if (is_live(block))
         atomic_fetch_add(&heap()->in_use, footprint(block));
     else

@@ -12,7 +12,7 @@ enum { PARI_BLOCK_FREE = 0x45455246, PARI_BLOCK_LIVE = 0x4556494c };
 #define PARI_CLASS_LARGE 0xffff
 
 struct pari_block {
-    _Atomic uint32_t state; /* PARI_BLOCK_LIVE or _FREE; of a small block it is the truth, of a large one its run is */
+    _Atomic uint32_t state; /* PARI_BLOCK_LIVE or _FREE; what is not LIVE is no block, whatever its run says */
     uint16_t size_class;    /* fixed when the page is cut; PARI_CLASS_LARGE */
     uint8_t has_cells;      /* a small block: some cell's home may lie in it */
     uint8_t keep;
