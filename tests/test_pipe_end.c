@@ -42,8 +42,8 @@ static int
 sleep_for_ever(void *arg)
 {
     (void)arg;
-    for (bool is_end = false; !is_end;)
-        pause();
+    while (pause() != 0) /* always: a signal came */
+        ;
     return 0;
 }
 
