@@ -475,7 +475,12 @@ const struct op sync_ops[] = {
       .act = wait_event,
       .meanwhile = set_event,
       .check = check_event },
-    { .group = "sync", .name = "barrier_last", .setup = set_up_last_party, .act = be_party, .check = check_last_party },
+    { .group = "sync",
+      .name = "barrier_last",
+      .setup = set_up_last_party,
+      .act = be_party,
+      .check = check_last_party,
+      .is_once = true }, /* when the first victim has completed the round, a second one has nobody to meet */
     { .group = "sync",
       .name = "barrier_first",
       .setup = set_up_first_party,
