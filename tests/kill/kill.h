@@ -81,7 +81,7 @@ extern const struct race races[];
 
 /* ---- world.c: in a world */
 
-void world_run(const struct op *op, const long *at, int n_victims, struct track *track) __attribute__((noreturn));
+void world_run(const struct op *op, const long *at, int n_victims, struct track *const *track) __attribute__((noreturn));
 void world_race(const struct race *race, const long *at) __attribute__((noreturn));
 void find(enum verdict verdict, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));
 

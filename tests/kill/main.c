@@ -24,13 +24,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WORLD_SECONDS 20
+#define WORLD_SECONDS 60
 #define N_RUNNERS 2
 #define SAMPLES 4          /* of an operation, and as many double faults */
 #define SAMPLE_SECOND 1500 /* the second death of a double fault comes before that */
 #define FIRST_FAULTS 8     /* places of the first death of a double fault */
 #define SECOND_STRIDE 7
-#define SECOND_POINTS 100   /* at most so many in a row of double faults: they are stepped all the way */
+#define SECOND_POINTS 100   /* about so many in a row of double faults */
 #define LONGEST_DOUBLE 6000 /* instructions of an operation that gets double faults */
 #define MOST_TOLD 8         /* failures of one operation that are printed */
 
@@ -61,7 +61,7 @@ struct subject {
     const struct op *op;
     const struct race *race;
     int n_victims;
-    struct track *track; /* of the first victim */
+    struct track *track[2]; /* of each victim; NULL: it is stepped all the way */
 };
 
 /* ---- one world */
@@ -173,6 +173,19 @@ stride_of(const struct subject *subject)
     return options.stride != 0 ? own * options.stride : own;
 }
 
+/* One world in which the last victim reaches its end, and that victim's track. */
+static void
+record(const struct subject *subject, const long *at, struct tally *tally)
+{
+    struct track *track = subject->track[subject->n_victims - 1];
+
+    track->is_whole = false;
+    track->n = 0;
+    (void)try_and_count(subject, at, tally);
+    track_count(track);
+    track->is_whole = true;
+}
+
 /* Victim 0 dies at each point in turn. */
 static void
 run_single(const struct subject *subject, struct tally *tally)
@@ -191,13 +204,13 @@ static void
 run_double(const struct subject *subject, struct tally *tally, long first_length)
 {
     long first_step = first_length / FIRST_FAULTS > 0 ? first_length / FIRST_FAULTS : 1;
-    long stride = (long)stride_of(subject) * SECOND_STRIDE;
 
-    if (stride < first_length / SECOND_POINTS)
-        stride = first_length / SECOND_POINTS;
     for (long row; (row = atomic_fetch_add(&tally->next, 1)) * first_step <= first_length;) {
-        long at[2] = { row * first_step + row % 3, row % stride };
-        while (try_and_count(subject, at, tally))
+        long at[2] = { row * first_step + row % 3, LONG_MAX }, stride = (long)stride_of(subject) * SECOND_STRIDE;
+        record(subject, at, tally);
+        if (stride < page->steps[1] / SECOND_POINTS)
+            stride = page->steps[1] / SECOND_POINTS;
+        for (at[1] = row % stride; try_and_count(subject, at, tally);)
             at[1] += stride;
     }
 }
@@ -277,38 +290,40 @@ stay_on(int index)
 }
 
 static void
-runner(int index, const struct subject *subject, struct tally *tally, long first_length)
+become_runner(int index)
 {
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     page = shared(sizeof *page);
     srandom(options.seed + (unsigned)index);
     stay_on(index);
-    run(subject, tally, first_length);
+}
+
+static void
+runner(int index, struct subject subject, struct tally *tally, long first_length)
+{
+    become_runner(index);
+    if (subject.op != NULL && subject.n_victims == 2)
+        subject.track[1] = shared(sizeof *subject.track[1]);
+    run(&subject, tally, first_length);
     fflush(stdout);
     _exit(0);
 }
 
-/* One world in which the victim reaches its end, alone, and its track. */
+/* In a process of its own, as a runner is one: the first victim's track, for all runners. */
 static void
-record(const struct subject *subject, struct tally *tally)
+record_first(const struct subject *subject, struct tally *tally)
 {
     const long at[2] = { LONG_MAX, 0 };
 
-    subject->track->is_whole = false;
-    subject->track->n = 0;
     if (fork() == 0) {
-        prctl(PR_SET_CHILD_SUBREAPER, 1);
-        page = shared(sizeof *page);
-        stay_on(0);
-        (void)try_and_count(subject, at, tally);
+        become_runner(0);
+        record(subject, at, tally);
         fflush(stdout);
         _exit(0);
     }
     while (wait(NULL) > 0 || errno == EINTR)
         ;
-    track_count(subject->track);
-    subject->track->is_whole = true;
 }
 
 /* The instructions of the first victim, for a double fault that follows. */
@@ -321,10 +336,10 @@ run_subject(const struct subject *subject, struct tally *sum, long first_length)
 
     fflush(stdout); /* or each runner prints it again */
     if (subject->n_victims == 1 && options.n_at == 0)
-        record(subject, tally);
+        record_first(subject, tally);
     for (int i = 0; i < n; i++)
         if (fork() == 0)
-            runner(i, subject, tally, first_length);
+            runner(i, *subject, tally, first_length);
     while (wait(NULL) > 0 || errno == EINTR)
         ;
     for (int v = 1; v < N_VERDICTS; v++)
@@ -357,14 +372,14 @@ static void
 run_op(const struct op *op, struct tally *sum)
 {
     static struct track *track;
-    struct subject subject = { op->group, op->name, op, NULL, 1, NULL };
+    struct subject subject = { op->group, op->name, op, NULL, 1, { NULL } };
     long length = 0;
 
     if (!is_wanted(op->group, op->name) || (options.is_sample && op->stride > 3)) /* the long ones take seconds to note down */
         return;
     if (track == NULL)
         track = shared(sizeof *track);
-    subject.track = track;
+    subject.track[0] = track;
     if (options.n_at != 2)
         length = run_subject(&subject, sum, 0);
     subject.n_victims = 2;
@@ -387,7 +402,7 @@ run_all(struct tally *sum)
             run_op(op, sum);
     for (const struct race *race = races; race->name != NULL; race++)
         if (is_wanted("race", race->name))
-            (void)run_subject(&(struct subject){ "race", race->name, NULL, race, 2, NULL }, sum, 0);
+            (void)run_subject(&(struct subject){ "race", race->name, NULL, race, 2, { NULL } }, sum, 0);
 }
 
 static void

@@ -184,25 +184,25 @@ best_anchor(const struct track *track, long k)
     return best;
 }
 
-static unsigned hits_left;
-static long anchor = -1;
+static unsigned hits_left[2];
+static long anchor[2] = { -1, -1 };
 
 /* Up to the anchor. STEPPED: there; OVER: it went another way. */
 static enum stepped
 run_to_anchor(int which, pid_t pid)
 {
-    while (hits_left > 0) {
+    while (hits_left[which] > 0) {
         enum stepped how = resume(which, pid, PTRACE_CONT);
         if (how != STEPPED)
             return how;
         if (atomic_load(&page->victim[which].has_ended))
             return OVER;
         if (pending[which] == SIGTRAP)
-            hits_left--;
+            hits_left[which]--;
     }
     (void)set_breakpoint(pid, 0);
-    page->steps[which] = anchor;
-    anchor = -1;
+    page->steps[which] = anchor[which];
+    anchor[which] = -1;
     return STEPPED;
 }
 
@@ -212,13 +212,13 @@ trace_to(int which, pid_t pid, long k, struct track *track)
     enum stepped how = STEPPED;
 
     ticks(true);
-    if (track != NULL && track->is_whole && page->steps[which] == 0 && anchor < 0 && k > 8 && k <= track->n) {
-        anchor = best_anchor(track, k);
-        hits_left = track->at[anchor].times;
-        if (!set_breakpoint(pid, track->at[anchor].address))
-            anchor = -1;
+    if (track != NULL && track->is_whole && page->steps[which] == 0 && anchor[which] < 0 && k > 8 && k <= track->n) {
+        anchor[which] = best_anchor(track, k);
+        hits_left[which] = track->at[anchor[which]].times;
+        if (!set_breakpoint(pid, track->at[anchor[which]].address))
+            anchor[which] = -1;
     }
-    if (anchor >= 0)
+    if (anchor[which] >= 0)
         how = run_to_anchor(which, pid);
     if (how == STEPPED)
         how = step_to(which, pid, k, track != NULL && !track->is_whole ? track : NULL);

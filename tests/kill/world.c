@@ -240,12 +240,12 @@ warm_up(void)
 }
 
 void
-world_run(const struct op *op, const long *at, int n_victims, struct track *track)
+world_run(const struct op *op, const long *at, int n_victims, struct track *const *track)
 {
     warm_up();
     op->setup();
     for (int i = 0; i < n_victims; i++)
-        sacrifice(op, i, at[i], i == 0 ? track : NULL);
+        sacrifice(op, i, at[i], track[i]);
     op->check();
     _exit(FINE);
 }
