@@ -16,7 +16,7 @@
 struct stage {
     par_event born, go_on;
     par_lock lock;
-    _Atomic pari_member member, grandchild;
+    _Atomic pari_member member, grandchild, owner;
     _Atomic pid_t pid;
 };
 
@@ -414,6 +414,41 @@ START_TEST(starting_child_of_a_dead_parent_is_swept_and_cannot_be_born)
 }
 END_TEST
 
+/* Its daemon lives on here, as one does for the moment that its kill takes. */
+static int
+leave_a_daemon(void *arg)
+{
+    struct stage *s = arg;
+    pid_t pid;
+
+    atomic_store(&s->owner, pari_self());
+    if (s->owner == 0 || pari_heap_alloc(1, 1000, s->owner) == NULL)
+        return 1;
+    atomic_store(&s->member, pari_member_reserve());
+    pari_member_bind(s->member);
+    pid = fork();
+    if (pid == 0)
+        _exit(be_born(arg));
+    atomic_store(&s->pid, pid);
+    return par_event_wait(&s->born, par_in(20)) == 0 ? 0 : 2;
+}
+
+START_TEST(what_the_dead_owned_stays_until_their_daemons_have_ended)
+{
+    struct stage *s = make_stage();
+    size_t before = pari_heap_in_use();
+    ck_assert_int_eq(fixture_in_child(leave_a_daemon, s), 0);
+    ck_assert(pari_member_is_dead(s->owner));
+    ck_assert_int_eq(pari_registry_sweep(), 0);
+    pari_member_release(s->owner); /* as the one who reaps it does */
+    ck_assert_uint_gt(pari_heap_in_use(), before);
+    par_event_set(&s->go_on);
+    ck_assert_int_eq(fixture_wait(s->pid), 0); /* it became this process's child */
+    ck_assert_int_eq(pari_registry_sweep(), 2);
+    ck_assert_uint_eq(pari_heap_in_use(), before);
+}
+END_TEST
+
 /* ---- faults */
 
 static enum pari_call failing_call;
@@ -466,6 +501,7 @@ main(void)
     tcase_add_test(several, children_forked_while_threads_are_in_libpar_are_whole);
     tcase_add_test(several, slots_of_the_dead_are_used_again_under_another_name);
     tcase_add_test(several, starting_child_of_a_dead_parent_is_swept_and_cannot_be_born);
+    tcase_add_test(several, what_the_dead_owned_stays_until_their_daemons_have_ended);
     tcase_add_test(several, failed_record_lock_fails_the_birth_only);
     return fixture_run(suite);
 }

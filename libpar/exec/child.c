@@ -126,6 +126,8 @@ start_child(struct birth *birth)
     if (child == NULL || (birth->opts->is_daemon && pari_fd_lifeline(birth->line) != 0))
         goto fail;
     birth->record = child;
+    if (birth->opts->is_daemon)
+        pari_member_bind(birth->member);
     pid = fork_child(birth);
     if (pid < 0)
         goto fail;

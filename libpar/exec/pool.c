@@ -45,7 +45,7 @@ new_block(const par_pool_opts *opts)
     if (backend < 0 || opts->workers > MAX_WORKERS || (opts->initarg == NULL && opts->initarg_size > 0))
         return pari_null(EINVAL);
     n = n < MAX_WORKERS ? n : MAX_WORKERS;
-    pool = pari_handle_new(PARI_POOL, sizeof *pool + n * sizeof *pool->worker);
+    pool = pari_handle_new_private(PARI_POOL, sizeof *pool + n * sizeof *pool->worker);
     if (pool == NULL)
         return NULL;
     pool->n_workers = n;

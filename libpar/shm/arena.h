@@ -28,7 +28,9 @@ struct pari_slot {
     _Atomic uint32_t is_made;   /* the mutex has been initialised; never undone */
     _Atomic uint32_t gone;      /* low bits of the generation that was found gone although the kernel did not mark it */
     _Atomic int32_t forked;     /* its pid as its parent knows it, 0 before the fork */
-    unsigned char pad[128 - sizeof(struct pari_mutex) - 8 - 8 - 20];
+    _Atomic uint32_t is_bound;  /* it ends with its parent, who says so before the fork */
+    _Atomic uint32_t has_bound; /* it has had children that do */
+    unsigned char pad[128 - sizeof(struct pari_mutex) - 8 - 8 - 28];
 };
 
 static_assert(sizeof(struct pari_slot) == 128, "slots do not share cache lines");

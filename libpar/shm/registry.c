@@ -7,6 +7,8 @@
  * generation it was made with. The alive word is a
  * robust mutex that a thread of the process holds for life: the kernel marks it when that thread ends. A record lock on byte
  * `slot` of the arena's file belongs to the process itself. Dead = the word is marked and the record lock is gone.
+ * A daemon outlives its parent by the moment that its kill takes, and may be using what its parent owned, a job it works on: so the
+ * parent's slot is released after those of its daemons.
  * Lock order: registry, then heap.
  * If a process dies here: each transition is one store, so the lock needs no repair. A slot that died STARTING is judged by the
  * pid its parent noted; if the parent is dead, too, and the byte is free, anyone may release it. A release that was cut off is begun again.
@@ -171,6 +173,22 @@ pari_member_exit(pari_member member, int *code)
 
 /* ---- reservation and release */
 
+/* Does anyone live that is to end with this one? */
+static bool
+has_live_daemons(pari_member member)
+{
+    if (atomic_load(&pari_slot_at(pari_slot_of(member))->has_bound) == 0)
+        return false;
+    for (unsigned i = 0; i < PARI_MAX_MEMBERS; i++) {
+        const struct pari_slot *slot = pari_slot_at(i);
+        uint64_t tag = atomic_load(&slot->tag);
+        if (state_of(tag) != SLOT_FREE && atomic_load(&slot->is_bound) && atomic_load(&slot->parent) == member &&
+            !pari_member_is_dead(member_of(i, tag)))
+            return true;
+    }
+    return false;
+}
+
 /* Under the registry's lock, the member being dead. Sweeping twice is harmless, so a death in between is. False: it was born after
  * all, a moment ago. */
 static bool
@@ -191,7 +209,10 @@ pari_member_release(pari_member member)
     int saved = errno;
 
     if (slot_of(member, &tag) != NULL && registry_lock() == 0) {
-        if ((slot = slot_of(member, &tag)) != NULL)
+        slot = slot_of(member, &tag);
+        if (slot != NULL && has_live_daemons(member))
+            atomic_store(&slot->parent, 0); /* reaped: it is anyone's to release, later */
+        else if (slot != NULL)
             (void)release_slot(slot, pari_slot_of(member), tag);
         registry_unlock();
     }
@@ -202,9 +223,10 @@ pari_member_release(pari_member member)
 static bool
 is_abandoned(const struct pari_slot *slot, unsigned index, uint64_t tag)
 {
-    pari_member parent = atomic_load(&slot->parent);
+    pari_member member = member_of(index, tag);
 
-    return state_of(tag) != SLOT_FREE && pari_member_is_dead(parent) && pari_member_is_dead(member_of(index, tag));
+    return state_of(tag) != SLOT_FREE && pari_member_is_dead(atomic_load(&slot->parent)) && pari_member_is_dead(member) &&
+           !has_live_daemons(member);
 }
 
 static int
@@ -261,6 +283,8 @@ prepare_slot(struct pari_slot *slot, pari_member parent)
     atomic_store(&slot->parent, parent);
     atomic_store(&slot->pid, 0);
     atomic_store(&slot->forked, 0);
+    atomic_store(&slot->is_bound, 0);
+    atomic_store(&slot->has_bound, 0);
     atomic_store(&slot->exit_code, NO_EXIT_CODE);
     return 0;
 }
@@ -342,6 +366,18 @@ pari_member_born(pari_member member)
     }
     atomic_store_explicit(&pari_me, member, memory_order_release); /* partner: pari_self */
     return 0;
+}
+
+void
+pari_member_bind(pari_member member)
+{
+    uint64_t tag;
+    struct pari_slot *mine = slot_of(pari_me, &tag), *slot = slot_of(member, &tag);
+
+    if (mine == NULL || slot == NULL)
+        return;
+    atomic_store(&mine->has_bound, 1);
+    atomic_store(&slot->is_bound, 1);
 }
 
 void

@@ -41,8 +41,10 @@ pid_t pari_self_pid(void); /* getpid without the system call */
  * the child is reaped and its exit code read: release. */
 pari_member pari_member_reserve(void);                  /* 0 with errno: EAGAIN, ENOSPC */
 int pari_member_born(pari_member member);               /* in the child: makes it pari_self() */
+void pari_member_bind(pari_member member);              /* in the parent, before fork: it is a daemon, and ends soon after us */
 void pari_member_forked(pari_member member, pid_t pid); /* in the parent: who is to be born, so that all see its early death */
-void pari_member_release(pari_member member);           /* sweeps what the dead left, then the slot may be used again */
+/* Sweeps what the dead left, then the slot may be used again: now or, if daemons of the dead still live, after their end. */
+void pari_member_release(pari_member member);
 
 /* Is it dead? Exact for one that has died by any signal, exited or exec'ed; false for the STARTING child of a live parent;
  * true for 0. A load when it lives. */

@@ -32,6 +32,7 @@
 #define SECOND_STRIDE 7
 #define SECOND_POINTS 100   /* about so many in a row of double faults */
 #define LONGEST_DOUBLE 6000 /* instructions of an operation that gets double faults */
+#define LONGEST_AGAIN 8000  /* instructions that are stepped again after a victim left its track */
 #define MOST_TOLD 8         /* failures of one operation that are printed */
 
 struct page *page;
@@ -39,9 +40,9 @@ struct page *page;
 /* One line of the table; shared by the runners. */
 struct tally {
     _Atomic long next;       /* the next point to try */
-    _Atomic long n_points;   /* tried */
+    _Atomic long n_points;   /* tried, and a victim did die inside the operation */
     _Atomic long longest[2]; /* instructions until the operation ended, as far as seen */
-    _Atomic int is_over;     /* it ended before the last point tried */
+    _Atomic int is_over;     /* a race: its waker ended before the last point tried */
     _Atomic long found[N_VERDICTS];
 };
 
@@ -144,19 +145,18 @@ note_length(struct tally *tally, int which)
         ;
 }
 
-/* True while the operation had not ended before the last victim's point. */
-static bool
+static void
 try_and_count(const struct subject *subject, const long *at, struct tally *tally)
 {
     enum verdict verdict = try_point(subject, at);
     long before = atomic_fetch_add(&tally->found[verdict], 1);
 
-    atomic_fetch_add(&tally->n_points, 1);
+    if (page->was_cut[subject->n_victims - 1] || (subject->race != NULL && page->was_cut[0]))
+        atomic_fetch_add(&tally->n_points, 1);
     note_length(tally, 0);
     note_length(tally, 1);
     if (verdict != FINE && before < MOST_TOLD)
         tell(subject, at, verdict);
-    return page->was_cut[subject->n_victims - 1];
 }
 
 static long
@@ -181,21 +181,24 @@ record(const struct subject *subject, const long *at, struct tally *tally)
 
     track->is_whole = false;
     track->n = 0;
-    (void)try_and_count(subject, at, tally);
+    try_and_count(subject, at, tally);
     track_count(track);
     track->is_whole = true;
 }
 
-/* Victim 0 dies at each point in turn. */
+/* Victim 0 dies at each point in turn, to the end of the longest way that one of them took. */
 static void
 run_single(const struct subject *subject, struct tally *tally)
 {
-    long stride = (long)stride_of(subject);
+    long stride = (long)stride_of(subject), at[2] = { 0, 0 };
 
-    while (!atomic_load(&tally->is_over)) {
-        long at[2] = { atomic_fetch_add(&tally->next, 1) * stride, 0 };
-        if (!try_and_count(subject, at, tally))
-            atomic_store(&tally->is_over, 1);
+    while ((at[0] = atomic_fetch_add(&tally->next, 1) * stride) <= atomic_load(&tally->longest[0])) {
+        try_and_count(subject, at, tally);
+        if (!page->was_cut[0] && at[0] < LONGEST_AGAIN && subject->track[0] != NULL) { /* it went another way, to its end */
+            struct subject stepped = *subject;
+            stepped.track[0] = NULL;
+            try_and_count(&stepped, at, tally);
+        }
     }
 }
 
@@ -203,15 +206,16 @@ run_single(const struct subject *subject, struct tally *tally)
 static void
 run_double(const struct subject *subject, struct tally *tally, long first_length)
 {
-    long first_step = first_length / FIRST_FAULTS > 0 ? first_length / FIRST_FAULTS : 1;
+    long first_step = first_length / FIRST_FAULTS > 0 ? first_length / FIRST_FAULTS : 1, length;
 
     for (long row; (row = atomic_fetch_add(&tally->next, 1)) * first_step <= first_length;) {
         long at[2] = { row * first_step + row % 3, LONG_MAX }, stride = (long)stride_of(subject) * SECOND_STRIDE;
         record(subject, at, tally);
-        if (stride < page->steps[1] / SECOND_POINTS)
-            stride = page->steps[1] / SECOND_POINTS;
-        for (at[1] = row % stride; try_and_count(subject, at, tally);)
-            at[1] += stride;
+        length = page->steps[1];
+        if (stride < length / SECOND_POINTS)
+            stride = length / SECOND_POINTS;
+        for (at[1] = row % stride; at[1] <= length; at[1] += stride)
+            try_and_count(subject, at, tally);
     }
 }
 
@@ -225,7 +229,8 @@ run_race(const struct subject *subject, struct tally *tally)
         long x = atomic_fetch_add(&tally->next, 1) * stride;
         for (size_t i = 0; i < sizeof woken / sizeof *woken; i++) {
             long at[2] = { x, woken[i] };
-            if (!try_and_count(subject, at, tally))
+            try_and_count(subject, at, tally);
+            if (page->victim[1].has_ended)
                 atomic_store(&tally->is_over, 1);
         }
     }
@@ -237,7 +242,7 @@ run_sample(const struct subject *subject, struct tally *tally, long length)
 {
     for (int i = 0; i < SAMPLES / N_RUNNERS; i++) {
         long at[2] = { random_below(length), random_below(length < SAMPLE_SECOND ? length : SAMPLE_SECOND) };
-        (void)try_and_count(subject, at, tally);
+        try_and_count(subject, at, tally);
     }
 }
 
@@ -245,7 +250,7 @@ static void
 run(const struct subject *subject, struct tally *tally, long first_length)
 {
     if (options.n_at > 0)
-        (void)try_and_count(subject, options.at, tally);
+        try_and_count(subject, options.at, tally);
     else if (options.is_sample)
         run_sample(subject, tally,
                    subject->race != NULL ? 400

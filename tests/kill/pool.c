@@ -194,7 +194,7 @@ check_parent(void)
         sched_yield();
     }
     expect(LOST, !has_ended(0) || page->victim[0].result == 0);
-    leak_check(384); /* the pool itself, the family's: its workers may touch it for the moment that they outlive its creator */
+    leak_check(0);
     expect(TORN, pari_heap_free(board) == 0);
 }
 
