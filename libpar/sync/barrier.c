@@ -10,7 +10,7 @@
  * Lock order: the cell's mutex is the last one; the action is called without it.
  * If a process dies here: whoever arrives is entered in party[] before it is counted. The others watch party[] while they wait,
  * and break the round in which a party died, so that all get EOWNERDEAD. One that is no party can die in the middle of an abort:
- * `why` comes first, and the next one to enter ends the round for it.
+ * `why` comes first, and who waits and sees it while the round goes on enters to end the round for it.
  */
 #include <par/sync.h>
 
@@ -233,6 +233,16 @@ peers_of(const struct pari_cell *cell, pari_member *peers)
     return n;
 }
 
+/* A broken barrier's round is about to end, unless the one that broke it died at that. */
+static int
+finish_abort(struct pari_cell *cell)
+{
+    if (enter(cell) != 0)
+        return -1;
+    leave(cell);
+    return 0;
+}
+
 /* Until the round has ended; a dead party ends it. -1: ETIMEDOUT and the like, it has not ended yet. */
 static int
 see_round_end(struct pari_cell *cell, uint64_t round, par_time deadline)
@@ -247,6 +257,9 @@ see_round_end(struct pari_cell *cell, uint64_t round, par_time deadline)
             return 0;
         if (a_party_died(cell)) {
             if (break_round(cell, round, EOWNERDEAD) != 0)
+                return -1;
+        } else if (atomic_load(&b->why) != 0) {
+            if (finish_abort(cell) != 0)
                 return -1;
         } else if (pari_eventcount_wait(&b->change, key, &nap, peers, peers_of(cell, peers), deadline) != 0)
             return -1;

@@ -10,6 +10,7 @@
 #include "../../libpar/shm/arena.h"
 
 #include <sched.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct account {
@@ -49,7 +50,8 @@ recover(void)
 static bool
 is_victim(pid_t pid)
 {
-    return pid == atomic_load(&page->victim[0].pid) || pid == atomic_load(&page->victim[1].pid);
+    return pid == atomic_load(&page->victim[0].pid) || pid == atomic_load(&page->victim[1].pid) ||
+           (pid != 0 && pid == atomic_load(&page->note[4]));
 }
 
 /* By a survivor that holds the lock. */
@@ -304,6 +306,71 @@ check_release(void)
         find((enum verdict)atomic_load(&page->note[2]), "the sleeper's finding");
 }
 
+/* ---- a holder has died: the victim is told, repairs and recovers */
+
+static void
+set_up_marked(void)
+{
+    int status;
+    pid_t pid;
+
+    set_up_free();
+    pid = fork();
+    expect_ready(pid >= 0);
+    if (pid == 0) {
+        atomic_store(&page->note[3], acquire(par_in(2)));
+        atomic_store(&account->is_inside, getpid());
+        atomic_fetch_add(&account->a, 1);
+        _exit(0);
+    }
+    expect_ready(waitpid(pid, &status, 0) == pid && atomic_load(&page->note[3]) == 0);
+    atomic_store(&page->note[4], pid);
+}
+
+static void
+repair(int which)
+{
+    (void)which;
+    if (acquire(par_in(10)) != 0)
+        return;
+    if (dead_owner() != 0)
+        (void)inspect();
+    (void)release();
+}
+
+/* ---- a block is freed with its used locks */
+
+static void
+set_up_used(void)
+{
+    leak_mark();
+    make_account(true, false);
+    warm_up();
+    is_r = true;
+    warm_up();
+    is_r = false;
+}
+
+static void
+free_account(int which)
+{
+    (void)which;
+    par_shared_free(account);
+}
+
+static void
+check_freed(void)
+{
+    if (pari_heap_is_block(account)) {
+        expect(LOST, !has_ended(0) && !has_ended(1));
+        par_shared_free(account);
+    }
+    leak_check(0);
+    set_up_used();
+    par_shared_free(account);
+    leak_check(0);
+}
+
 const struct op lock_ops[] = {
     { .group = "lock",
       .name = "lock_first_use",
@@ -350,5 +417,7 @@ const struct op lock_ops[] = {
       .prepare = hold_before_sleeper,
       .act = let_off,
       .check = check_release },
+    { .group = "lock", .name = "lock_recover", .setup = set_up_marked, .act = repair, .check = check_free },
+    { .group = "lock", .name = "lock_free", .setup = set_up_used, .act = free_account, .check = check_freed },
     { .name = NULL },
 };

@@ -10,10 +10,13 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static par_manager *manager;
 static par_list *list;
+static par_dict *dict;
 
 static void
 make(void)
@@ -45,6 +48,97 @@ check_client(void)
     expect(TORN, par_list_len(list, soon()) == n + 1);
     par_list_free(list);
     par_manager_free(manager);
+}
+
+/* A list that nobody knows may stay in the server. */
+static void
+make_list(int which)
+{
+    par_list *mine = par_manager_list(manager, par_in(10));
+
+    (void)which;
+    (void)par_list_append(mine, par_int(1), par_in(10));
+    par_list_free(mine);
+}
+
+static void
+check_lists(void)
+{
+    expect(TORN, par_list_len(list, soon()) == 0);
+    for (int i = 0; i < 2; i++) {
+        par_list *another = par_manager_list(manager, soon());
+        expect(HUNG, another != NULL && par_list_append(another, par_int(1), soon()) == 0);
+        par_list_free(another);
+    }
+    par_list_free(list);
+    par_manager_free(manager);
+}
+
+static void
+set_up_dict(void)
+{
+    make();
+    dict = par_manager_dict(manager, soon());
+    expect_ready(dict != NULL);
+    expect_ready(par_dict_set(dict, par_str("both"), par_int(0), soon()) == 0);
+}
+
+static void
+change_dict(int which)
+{
+    (void)par_dict_set(dict, par_int(which), par_str("mine"), par_in(10));
+    (void)par_dict_set(dict, par_str("both"), par_int(which + 1), par_in(10));
+    par_obj_free(par_dict_get(dict, par_str("both"), par_in(10)));
+}
+
+static void
+check_dict(void)
+{
+    ssize_t n = par_dict_len(dict, soon());
+    par_obj *both;
+
+    expect_done(n);
+    expect(LOST, n >= 1 + has_ended(0) + has_ended(1) && n <= 3);
+    both = par_dict_get(dict, par_str("both"), soon());
+    expect(TORN, both != NULL && par_obj_as_int(both, -1) >= has_ended(0) && par_obj_as_int(both, -1) <= 2);
+    par_obj_free(both);
+    par_dict_free(dict);
+    par_list_free(list);
+    par_manager_free(manager);
+}
+
+/* ---- the owner dies: its server ends with it */
+
+static void
+set_up_owner(void)
+{
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* an orphan comes to the world */
+    leak_mark();
+}
+
+static void
+start_and_use(int which)
+{
+    par_manager *mine = par_manager_start(NULL);
+    par_list *one = par_manager_list(mine, par_in(10));
+
+    (void)which;
+    (void)par_list_append(one, par_int(1), par_in(10));
+    par_list_free(one);
+    par_manager_free(mine);
+}
+
+static void
+check_owner(void)
+{
+    par_time start = par_now();
+
+    while (waitpid(-1, NULL, WNOHANG) >= 0 || errno != ECHILD) {
+        if (par_since(start) > PATIENCE)
+            find(LEAKED, "a server stays");
+        sched_yield();
+    }
+    leak_check(1024); /* the handles of the manager and the list, which are the family's */
 }
 
 /* ---- the server dies */
@@ -106,6 +200,15 @@ check_server(void)
 
 const struct op manager_ops[] = {
     { .group = "manager", .name = "manager_client", .setup = make, .act = append_one, .check = check_client, .stride = 3 },
+    { .group = "manager", .name = "manager_list", .setup = make, .act = make_list, .check = check_lists, .stride = 11 },
+    { .group = "manager", .name = "manager_dict", .setup = set_up_dict, .act = change_dict, .check = check_dict, .stride = 11 },
+    { .group = "manager",
+      .name = "manager_owner",
+      .setup = set_up_owner,
+      .act = start_and_use,
+      .check = check_owner,
+      .stride = 11,
+      .is_once = true },
     { .group = "manager",
       .name = "manager_server",
       .setup = make,

@@ -193,9 +193,61 @@ check_sent_full(void)
     clean_up();
 }
 
+/* ---- close */
+
+static void
+close_end(int which)
+{
+    (void)which;
+    par_conn_close(victims_end);
+}
+
+static void
+check_closed(void)
+{
+    expect(LOST, receive(worlds_end, soon()) == 1);
+    expect(HUNG, receive(worlds_end, soon()) == 0);
+    clean_up();
+}
+
+/* ---- both ends die: the sender, then the receiver; the world, which has neither, frees them */
+
+static par_conn *
+give_each(int which)
+{
+    return end[1 - which];
+}
+
+static void
+send_or_receive(int which)
+{
+    long n = 0, number;
+
+    if (which == 0) {
+        victims_end = end[1];
+        send_two(0);
+        return;
+    }
+    while ((number = receive(end[0], par_in(10))) > 0 && number == ++n)
+        ;
+    atomic_store(&page->victim[1].result, number == 0 ? n : -1);
+}
+
+static void
+check_both(void)
+{
+    if (has_ended(1))
+        expect(LOST, page->victim[1].result >= 1 && page->victim[1].result >= atomic_load(&page->note[0]));
+    clean_up();
+}
+
 #define OP(op_name, ...)                                                                 \
     {                                                                                    \
         .group = "pipe", .name = op_name, .give = give_end, .is_once = true, __VA_ARGS__ \
+    }
+#define OP_BOTH(op_name, ...)                                                            \
+    {                                                                                    \
+        .group = "pipe", .name = op_name, .give = give_each, __VA_ARGS__ \
     }
 
 const struct op pipe_ops[] = {
@@ -205,5 +257,8 @@ const struct op pipe_ops[] = {
     OP("pipe_recv", .setup = set_up_recv, .act = receive_one, .check = check_received),
     OP("pipe_recv_big", .setup = set_up_recv_big, .act = receive_one, .check = check_received),
     OP("pipe_recv_empty", .setup = set_up_recv_empty, .act = receive_one, .meanwhile = send_one, .check = check_received),
+    OP("pipe_close", .setup = set_up_send, .act = close_end, .check = check_closed),
+    OP_BOTH("pipe_both", .setup = set_up_send, .act = send_or_receive, .check = check_both),
+    OP_BOTH("pipe_both_big", .setup = set_up_send_big, .act = send_or_receive, .check = check_both),
     { .name = NULL },
 };

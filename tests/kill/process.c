@@ -57,6 +57,24 @@ start_daemon(int which)
         sched_yield();
 }
 
+static int
+stay_a_while(void *arg)
+{
+    (void)arg;
+    return 7;
+}
+
+static void
+start_thread_and_join(int which)
+{
+    par_thread *thread = par_thread_start(stay_a_while, NULL, 0, NULL);
+
+    (void)which;
+    if (thread != NULL)
+        (void)par_thread_join(thread, par_in(10));
+    par_thread_free(thread);
+}
+
 /* Whoever was started ends, and its slot is swept. */
 static void
 check_no_child_left(void)
@@ -96,5 +114,12 @@ const struct op process_ops[] = {
       .check = check_no_child_left,
       .stride = 3,
       .is_once = true },
+    { .group = "process",
+      .name = "thread_start_join",
+      .setup = set_up,
+      .prepare = no_preparation,
+      .act = start_thread_and_join,
+      .check = check_no_child_left,
+      .stride = 7 },
     { .name = NULL },
 };

@@ -355,6 +355,74 @@ check_close(void)
     par_queue_free(q);
 }
 
+/* ---- make and free: what may stay is what was made and never returned */
+
+static void
+set_up_nothing(void)
+{
+    size = SMALL;
+    leak_mark();
+}
+
+static void
+make_and_free(int which)
+{
+    par_queue *mine = par_queue_new(&(par_queue_opts){ .capacity = 4096 });
+
+    atomic_store(&page->note[which], mine != NULL);
+    (void)par_queue_put(mine, message(1), size, PAR_NOWAIT);
+    par_queue_free(mine);
+}
+
+static void
+check_made(void)
+{
+    int n_cut = (page->victim[0].pid != 0) + (page->victim[1].pid != 0) - has_ended(0) - has_ended(1);
+
+    leak_check((size_t)n_cut * 8192); /* the queue of each that died before it had freed it */
+    set_up_empty();
+    put_and_get_again();
+    par_queue_free(q);
+}
+
+/* ---- the only producer dies, and the queue ends with it */
+
+static void
+set_up_producer(void)
+{
+    size = SMALL;
+    q = par_queue_new(&(par_queue_opts){ .capacity = 4096, .producers = 1 });
+    expect_ready(q != NULL);
+}
+
+static void
+put_and_leave(int which)
+{
+    (void)put(MINE + which, par_in(10));
+    (void)par_queue_producer_leave(q);
+}
+
+/* A victim that was cut before it became the producer leaves its place to the next. */
+static void
+check_producer(void)
+{
+    long number, n = 0;
+
+    if (par_queue_producer_join(q) == 0) {
+        expect(LOST, !has_ended(0) && !has_ended(1));
+        expect_done(par_queue_producer_leave(q));
+    } else
+        expect(TORN, errno == EPIPE);
+    while ((number = get(soon())) > 0) {
+        expect(DUPLICATED, number >= MINE && number <= MINE + 1);
+        n++;
+    }
+    expect(HUNG, number == -1 && errno == EPIPE);
+    expect(LOST, n >= (has_ended(0) || has_ended(1)));
+    expect(TORN, put(1, PAR_NOWAIT) == -1 && errno == EPIPE);
+    par_queue_free(q);
+}
+
 #define OP(op_name, ...)                               \
     {                                                  \
         .group = "queue", .name = op_name, __VA_ARGS__ \
@@ -371,5 +439,7 @@ const struct op queue_ops[] = {
     OP("queue_task_done", .setup = set_up_small, .prepare = get_first, .act = finish, .check = check_done),
     OP("queue_join", .setup = set_up_small, .act = join_all, .meanwhile = finish_all, .check = check_join),
     OP("queue_close", .setup = set_up_end, .act = close_it, .check = check_close),
+    OP("queue_new_free", .setup = set_up_nothing, .act = make_and_free, .check = check_made, .stride = 61),
+    OP("queue_producer", .setup = set_up_producer, .act = put_and_leave, .check = check_producer),
     { .name = NULL },
 };

@@ -431,6 +431,45 @@ check_first_party(void)
     par_shared_free(o);
 }
 
+static void
+set_up_waiting_parties(void)
+{
+    set_up_barrier(3, 2);
+}
+
+static void
+abort_barrier(int which)
+{
+    (void)which;
+    (void)par_barrier_abort(&o->barrier);
+}
+
+static void
+reset_barrier(int which)
+{
+    (void)which;
+    (void)par_barrier_reset(&o->barrier);
+}
+
+/* Who waits is told, by the dead or by the one who does it again. */
+static void
+check_ended_barrier(void)
+{
+    if (!has_ended(0) && !has_ended(1) && !par_barrier_broken(&o->barrier) && par_barrier_n_waiting(&o->barrier) == 2)
+        expect(TORN, par_barrier_abort(&o->barrier) == 0);
+    for (int i = 0; i < 2; i++) {
+        helper_join(i);
+        expect(TORN, page->note[i] == 101);
+    }
+    check_barrier_again();
+    for (int i = 0; i < 2; i++)
+        helper_start(i, party);
+    expect(HUNG, arrive() == 100);
+    helper_join(0);
+    helper_join(1);
+    par_shared_free(o);
+}
+
 const struct op sync_ops[] = {
     { .group = "sync", .name = "semaphore", .setup = set_up_semaphore, .act = take_token, .check = check_tokens_plain },
     { .group = "sync",
@@ -488,5 +527,15 @@ const struct op sync_ops[] = {
       .meanwhile = join_in,
       .check = check_first_party,
       .is_once = true },
+    { .group = "sync",
+      .name = "barrier_abort",
+      .setup = set_up_waiting_parties,
+      .act = abort_barrier,
+      .check = check_ended_barrier },
+    { .group = "sync",
+      .name = "barrier_reset",
+      .setup = set_up_waiting_parties,
+      .act = reset_barrier,
+      .check = check_ended_barrier },
     { .name = NULL },
 };
