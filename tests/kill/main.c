@@ -168,9 +168,9 @@ random_below(long n)
 static unsigned
 stride_of(const struct subject *subject)
 {
-    unsigned own = subject->op != NULL && subject->op->stride != 0 ? subject->op->stride : 1;
+    unsigned own = subject->op != NULL ? subject->op->stride : 0;
 
-    return options.stride != 0 ? own * options.stride : own;
+    return (own != 0 ? own : 1) * (options.stride != 0 ? options.stride : 1);
 }
 
 /* One world in which the last victim reaches its end, and that victim's track. */
@@ -223,7 +223,7 @@ static void
 run_race(const struct subject *subject, struct tally *tally)
 {
     static const long woken[] = { 0, 1, 3, 8, 20, 45, 80, 140, 250, 400 };
-    long stride = 7 * (options.stride != 0 ? (long)options.stride : 1);
+    long stride = 7 * (long)stride_of(subject);
 
     while (!atomic_load(&tally->is_over)) {
         long x = atomic_fetch_add(&tally->next, 1) * stride;

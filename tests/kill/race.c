@@ -10,6 +10,7 @@
 
 struct objects {
     par_lock lock;
+    par_rlock rlock;
     par_semaphore semaphore;
     par_condition condition;
     par_event event;
@@ -79,6 +80,50 @@ check_lock(void)
     expect(TORN, par_lock_release(&o->lock) == 0);
 }
 
+/* ---- rlock */
+
+static int
+rlock_waiter(int i)
+{
+    helper_park(i);
+    if (par_rlock_acquire(&o->rlock, par_in(2 * PATIENCE)) != 0)
+        return HUNG;
+    return par_rlock_release(&o->rlock) == 0 ? FINE : TORN;
+}
+
+static void
+prepare_rlock(int which)
+{
+    (void)pari_self();
+    if (which == 1 && par_rlock_acquire(&o->rlock, par_in(2)) != 0)
+        find(BROKEN, "the waker does not get the lock");
+}
+
+static void
+act_rlock(int which)
+{
+    if (which == 0)
+        (void)par_rlock_acquire(&o->rlock, par_in(10));
+    else
+        (void)par_rlock_release(&o->rlock);
+}
+
+static void
+barge_rlock(void)
+{
+    if (par_rlock_acquire(&o->rlock, PAR_NOWAIT) == 0)
+        (void)par_rlock_release(&o->rlock);
+}
+
+static void
+check_rlock(void)
+{
+    helper_start(0, rlock_waiter);
+    helper_join(0);
+    expect_done(par_rlock_acquire(&o->rlock, soon()));
+    expect(TORN, par_rlock_release(&o->rlock) == 0);
+}
+
 /* ---- semaphore */
 
 static void
@@ -104,6 +149,32 @@ make_semaphore(void)
     expect_ready(par_semaphore_init(&o->semaphore, 0, NULL) == 0);
     helper_start(0, semaphore_waiter);
     helper_await(0);
+}
+
+/* The waker has taken both tokens before anybody waits. */
+static void
+make_robust(void)
+{
+    make();
+    expect_ready(par_semaphore_init(&o->semaphore, 2, &(par_semaphore_opts){ .robust = true }) == 0);
+}
+
+static void
+prepare_robust(int which)
+{
+    (void)pari_self();
+    for (int i = 0; which == 1 && i < 2; i++)
+        if (par_semaphore_acquire(&o->semaphore, par_in(2)) != 0)
+            find(BROKEN, "the waker does not get the tokens");
+}
+
+/* Both tokens are there again, whoever died with them. */
+static void
+check_robust(void)
+{
+    for (int i = 0; i < 2; i++)
+        expect_done(par_semaphore_acquire(&o->semaphore, soon()));
+    expect(DUPLICATED, par_semaphore_acquire(&o->semaphore, PAR_NOWAIT) != 0);
 }
 
 /* The waker put two: one for the dead at most. */
@@ -254,6 +325,170 @@ check_queue(void)
     par_queue_free(q);
 }
 
+/* ---- a full queue: get wakes put */
+
+static int
+putter(int i)
+{
+    long number = 3;
+
+    helper_park(i);
+    return par_queue_put(q, &number, sizeof number, par_in(2 * PATIENCE)) == 0 ? FINE : HUNG;
+}
+
+static void
+make_full_queue(void)
+{
+    long number = 0;
+
+    q = par_queue_new(&(par_queue_opts){ .maxsize = 2 });
+    expect_ready(q != NULL && par_queue_put(q, &number, sizeof number, PAR_NOWAIT) == 0);
+    expect_ready(par_queue_put(q, &number, sizeof number, PAR_NOWAIT) == 0);
+    helper_start(0, putter);
+    helper_await(0);
+}
+
+static void
+act_full_queue(int which)
+{
+    long number = 1;
+
+    if (which == 0) {
+        (void)par_queue_put(q, &number, sizeof number, par_in(10));
+        return;
+    }
+    for (int i = 0; i < 2; i++)
+        (void)!par_queue_get(q, &number, sizeof number, par_in(10));
+}
+
+/* The dead may have taken one place at most. */
+static void
+check_full_queue(void)
+{
+    long number;
+
+    if (!has_ended(1))
+        expect_done(par_queue_get(q, &number, sizeof number, soon()));
+    helper_join(0);
+    par_queue_free(q);
+}
+
+/* ---- task_done wakes join */
+
+static int
+joiner(int i)
+{
+    helper_park(i);
+    return par_queue_join(q, par_in(2 * PATIENCE)) >= 0 ? FINE : errno == ETIMEDOUT ? HUNG : TORN;
+}
+
+static void
+make_tasks(void)
+{
+    long number = 1;
+
+    q = par_queue_new(NULL);
+    expect_ready(q != NULL && par_queue_put(q, &number, sizeof number, PAR_NOWAIT) == 0);
+}
+
+static void
+prepare_task(int which)
+{
+    long number;
+
+    (void)pari_self();
+    if (which == 1 && par_queue_get(q, &number, sizeof number, par_in(2)) <= 0)
+        find(BROKEN, "the waker gets no message");
+    if (which == 1) { /* the other joiner sleeps first */
+        helper_start(0, joiner);
+        helper_await(0);
+    }
+}
+
+static void
+act_task(int which)
+{
+    if (which == 0)
+        atomic_store(&page->victim[0].result, par_queue_join(q, par_in(10)));
+    else
+        (void)par_queue_task_done(q);
+}
+
+/* The world's own join ends too, and the message is told as lost once at most. */
+static void
+check_task(void)
+{
+    ssize_t lost = par_queue_join(q, soon());
+
+    if (lost < 0)
+        find(errno == ETIMEDOUT ? HUNG : TORN, "join: errno %d", errno);
+    expect(DUPLICATED, lost <= !has_ended(1));
+    par_queue_free(q);
+}
+
+/* ---- pipe: send wakes recv, recv wakes send; the world then frees both ends */
+
+static par_conn *end[2];
+
+static void
+make_pipe(void)
+{
+    leak_mark();
+    expect_ready(par_pipe(end, &(par_pipe_opts){ .capacity = 4096 }) == 0);
+}
+
+static par_conn *
+give_receiver_first(int which)
+{
+    return end[which];
+}
+
+static par_conn *
+give_sender_first(int which)
+{
+    return end[1 - which];
+}
+
+static void
+act_pipe(int which)
+{
+    long number = 1;
+
+    if (which == 0)
+        (void)!par_conn_recv(end[0], &number, sizeof number, par_in(10));
+    else
+        (void)par_conn_send(end[1], &number, sizeof number, par_in(10));
+}
+
+static char big[800]; /* five of them fill it */
+
+static void
+make_full_pipe(void)
+{
+    make_pipe();
+    while (par_conn_send(end[1], big, sizeof big, PAR_NOWAIT) == 0)
+        ;
+}
+
+/* Half of it has to be free before the sender is woken. */
+static void
+act_full_pipe(int which)
+{
+    if (which == 0)
+        (void)par_conn_send(end[1], big, sizeof big, par_in(10));
+    for (int i = 0; which == 1 && i < 5; i++)
+        (void)!par_conn_recv(end[0], big, sizeof big, par_in(10));
+}
+
+static void
+check_pipe(void)
+{
+    par_conn_free(end[0]);
+    par_conn_free(end[1]);
+    give_back_victims();
+    leak_check(0);
+}
+
 /* ---- barrier of three: the waker arrives last */
 
 static int
@@ -293,12 +528,22 @@ check_barrier(void)
 }
 
 const struct race races[] = {
-    { "lock", make, prepare_lock, act_lock, barge_lock, check_lock, NULL },
-    { "fair_lock", make_fair, prepare_lock, act_lock, barge_lock, check_lock, NULL },
-    { "semaphore", make_semaphore, NULL, act_semaphore, NULL, check_semaphore, NULL },
-    { "condition", make_condition, NULL, act_condition, NULL, check_condition, NULL },
-    { "event", make_event, NULL, act_event, NULL, check_event, NULL },
-    { "barrier", make_barrier, NULL, act_barrier, NULL, check_barrier, NULL },
-    { "queue", make_queue, NULL, act_queue, barge_queue, check_queue, NULL },
-    { NULL, NULL, NULL, NULL, NULL, NULL, NULL },
+    { .name = "lock", .setup = make, .prepare = prepare_lock, .act = act_lock, .barge = barge_lock, .check = check_lock },
+    { .name = "fair_lock", .setup = make_fair, .prepare = prepare_lock, .act = act_lock, .barge = barge_lock, .check = check_lock },
+    { .name = "rlock", .setup = make, .prepare = prepare_rlock, .act = act_rlock, .barge = barge_rlock, .check = check_rlock },
+    { .name = "semaphore", .setup = make_semaphore, .act = act_semaphore, .check = check_semaphore },
+    { .name = "robust_semaphore",
+      .setup = make_robust,
+      .prepare = prepare_robust,
+      .act = act_semaphore,
+      .check = check_robust },
+    { .name = "condition", .setup = make_condition, .act = act_condition, .check = check_condition },
+    { .name = "event", .setup = make_event, .act = act_event, .check = check_event },
+    { .name = "barrier", .setup = make_barrier, .act = act_barrier, .check = check_barrier },
+    { .name = "queue", .setup = make_queue, .act = act_queue, .barge = barge_queue, .check = check_queue },
+    { .name = "queue_full", .setup = make_full_queue, .act = act_full_queue, .barge = barge_queue, .check = check_full_queue },
+    { .name = "queue_join", .setup = make_tasks, .prepare = prepare_task, .act = act_task, .check = check_task },
+    { .name = "pipe", .setup = make_pipe, .act = act_pipe, .check = check_pipe, .give = give_receiver_first },
+    { .name = "pipe_full", .setup = make_full_pipe, .act = act_full_pipe, .check = check_pipe, .give = give_sender_first },
+    { .name = NULL },
 };

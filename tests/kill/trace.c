@@ -226,6 +226,18 @@ trace_to(int which, pid_t pid, long k, struct track *track)
     return how;
 }
 
+enum stepped
+trace_to_sleep(int which, pid_t pid)
+{
+    enum stepped how = STEPPED;
+
+    ticks(true);
+    while (how == STEPPED && !atomic_load(&page->victim[which].has_ended))
+        how = resume(which, pid, PTRACE_SYSCALL);
+    ticks(false);
+    return how;
+}
+
 bool
 trace_is_woken(int which, pid_t pid, double seconds)
 {

@@ -276,7 +276,7 @@ world_race(const struct race *race, const long *at)
     race->setup();
     waiter = start_racer(race, 0);
     waker = start_racer(race, 1);
-    how = trace_to(0, waiter, LONG_MAX, NULL);
+    how = trace_to_sleep(0, waiter);
     if (how != ASLEEP)
         find(BROKEN, "the waiter does not sleep");
     how = trace_to(1, waker, at[0], NULL);
