@@ -73,9 +73,6 @@ TEST_SOURCES := $(sort $(wildcard tests/test_$(T).c))
 ifneq ($(SANITIZE),) # these look at the product as it is installed, or step through it
 TEST_SOURCES := $(filter-out tests/test_install.c tests/test_examples.c tests/test_kill.c,$(TEST_SOURCES))
 endif
-ifeq ($(T),*) # steps a process instruction by instruction: make check T=kill for a sample, make check-kill for all of it
-TEST_SOURCES := $(filter-out tests/test_kill.c,$(TEST_SOURCES))
-endif
 KILL_SOURCES := $(sort $(wildcard tests/kill/*.c))
 KILL := $(B)/tests/kill/kill
 MAN_PAGES := $(sort $(wildcard doc/*.3 doc/*.7))
@@ -177,7 +174,7 @@ $(B)/tests/test_%: $(B)/obj/tests/test_%.o $(B)/obj/tests/fixture.o $(STATIC_LIB
 override RUN_TESTS = CC='$(CC)' PAR_MAKE='$(MAKE) $(MAKEOVERRIDES)' PAR_BUILD='$(CURDIR)/$(B)' PAR_SOURCE='$(CURDIR)' \
 	tests/run_suites.sh $(JOBS) $(SUITE_SECONDS) $(TESTS)
 
-check: $(if $(filter *,$(T)),check-corpus) $(if $(SANITIZE),,$(if $(filter kill,$(T)),$(KILL))) tests $(if $(SANITIZE),,$(if $(filter * examples install,$(T)),all examples)) ## run the tests; one suite: make check T=queue
+check: $(if $(filter *,$(T)),check-corpus) $(if $(SANITIZE),,$(if $(filter * kill,$(T)),$(KILL))) tests $(if $(SANITIZE),,$(if $(filter * examples install,$(T)),all examples)) ## run the tests; one suite: make check T=queue
 	@$(RUN_TESTS)
 
 # ---- the step-kill campaign: plain programs, static so that no lazy binding eats the steps
@@ -197,7 +194,7 @@ $(KILL): $(KILL_SOURCES:%.c=$(B)/obj/%.o) $(STATIC_LIB)
 check-kill: $(KILL) ## every operation, killed at every instruction (minutes)
 	@$(KILL)
 
-check-20: tests all examples ## the tests twenty times in a row
+check-20: tests all examples $(KILL) ## the tests twenty times in a row
 	@for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do \
 		echo "round $$round"; $(RUN_TESTS) || exit 1; done
 
