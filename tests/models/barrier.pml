@@ -4,12 +4,19 @@
  *
  * Two parties meet ROUNDS times. A deadline passes only when nothing else can happen any more. Claims: who is told that a round is
  * complete knows that both came; two that ended the same round alive were told the same; nobody waits for a deadline when the one
- * that does not come has been there before and is dead.
+ * that does not come has been there before and is dead. With ABORTER a third process, no party, aborts the barrier at any moment and
+ * may be killed at that: once the barrier says that it is broken, nobody waits for a deadline.
  */
+#ifdef ABORTER
+#define N 3
+#else
 #define N 2
+#endif
 #include "kernel.pml"
 
+#ifndef ROUNDS
 #define ROUNDS 2
+#endif
 #define PARTIES 2
 #define CANCELED 1
 #define OWNER_DIED 2
@@ -134,6 +141,12 @@ inline finish_round(me)
     notify(ALL)
 }
 
+#ifdef NO_LOOK
+#define WAITS_OUT (why != 0 && round == mine)
+#else
+#define WAITS_OUT false
+#endif
+
 inline wait_for_round(me)
 {
     do
@@ -144,16 +157,21 @@ inline wait_for_round(me)
         fi;
         if
         :: PARTY_DIED -> break_round(me, OWNER_DIED)
+#ifndef NO_LOOK /* as if only the mutex's mark told of an abort that was cut off */
+        :: !PARTY_DIED && why != 0 ->
+            enter(me);
+            unlock()
+#endif
         :: else ->
             futex_wait(me, key);
             if
             :: !asleep[me]
             :: PARTY_DIED && asleep[me] -> asleep[me] = false /* its alive word wakes */
 #ifdef SLICES
-            :: timeout && asleep[me] && round != mine -> asleep[me] = false
+            :: timeout && asleep[me] && (round != mine || why != 0) && !WAITS_OUT -> asleep[me] = false
 #endif
-            :: timeout && asleep[me] && round == mine ->
-                assert(!(doomed[1 - me] && has_come[1 - me]));
+            :: timeout && asleep[me] && round == mine && (why == 0 || WAITS_OUT) ->
+                assert(why == 0 && !(doomed[1 - me] && has_come[1 - me]));
                 asleep[me] = false;
                 break_round(me, CANCELED)
             fi
@@ -186,10 +204,27 @@ proctype user(byte me)
     } unless { doomed[me] }
 }
 
+#ifdef ABORTER
+proctype aborter(byte me)
+{
+    byte seen, woken;
+    bool is_done;
+    {
+        enter(me);
+        fail_round(CANCELED);
+        unlock();
+        notify(ALL)
+    } unless { doomed[me] }
+}
+#endif
+
 init
 {
     atomic {
         run user(0);
-        run user(1)
+        run user(1);
+#ifdef ABORTER
+        run aborter(2)
+#endif
     }
 }

@@ -64,6 +64,8 @@ expect holds 'nobody dies: no slice is needed' barrier
 expect holds 'a party is killed' barrier -DKILLS=1 -DSLICES
 expect holds 'both are killed' barrier -DKILLS=2 -DSLICES
 expect fails 'a party forgets the dead one it has met' barrier -DKILLS=1 -DSLICES -DFORGET_EARLY
+expect holds 'it is aborted, and two are killed' barrier -DKILLS=2 -DSLICES -DABORTER -DROUNDS=1
+expect fails 'a waiter that does not look why the barrier is broken' barrier -DKILLS=2 -DSLICES -DABORTER -DROUNDS=1 -DNO_LOOK
 expect holds 'one is killed' heap -DKILLS=1
 expect holds 'both are killed, also while they rebuild' heap -DKILLS=2
 expect fails 'a merge that forgets before it has merged' heap -DKILLS=1 -DCLEAR_FIRST
