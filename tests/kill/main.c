@@ -34,6 +34,8 @@
 #define LONGEST_DOUBLE 6000 /* instructions of an operation that gets double faults */
 #define LONGEST_AGAIN 8000  /* instructions that are stepped again after a victim left its track */
 #define MOST_TOLD 8         /* failures of one operation that are printed */
+#define STALL_NS 300000000  /* the watchdog, which looks every 0.2 ms, has not run for so long */
+#define MOST_STALLS 5       /* of one point */
 
 struct page *page;
 
@@ -43,6 +45,7 @@ struct tally {
     _Atomic long n_points;   /* tried, and a victim did die inside the operation */
     _Atomic long longest[2]; /* instructions until the operation ended, as far as seen */
     _Atomic int is_over;     /* a race: its waker ended before the last point tried */
+    _Atomic long n_stalls;   /* worlds that were not believed */
     _Atomic long found[N_VERDICTS];
 };
 
@@ -67,20 +70,33 @@ struct subject {
 
 /* ---- one world */
 
+static int64_t
+now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+/* *has_stalled: the watchdog itself has stood still, so a survivor's deadline may have passed without a chance. */
 static int
-await_world(pid_t pid)
+await_world(pid_t pid, bool *has_stalled)
 {
     struct timespec tick = { 0, 200000 };
-    struct timespec start, now;
+    int64_t start = now_ns(), before = start, now;
     int status;
 
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    *has_stalled = false;
     for (;;) {
         pid_t got = waitpid(pid, &status, WNOHANG);
         if (got == pid)
             break;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        if (now.tv_sec - start.tv_sec > WORLD_SECONDS) {
+        now = now_ns();
+        if (now - before > STALL_NS)
+            *has_stalled = true;
+        before = now;
+        if (now - start > WORLD_SECONDS * INT64_C(1000000000)) {
             snprintf(page->text, sizeof page->text, "the world did not end");
             return HUNG;
         }
@@ -103,7 +119,7 @@ clear_away(pid_t world)
 }
 
 static enum verdict
-try_point(const struct subject *subject, const long *at)
+try_world(const struct subject *subject, const long *at, bool *has_stalled)
 {
     pid_t world;
     int verdict;
@@ -119,9 +135,23 @@ try_point(const struct subject *subject, const long *at)
     if (world < 0)
         return BROKEN;
     setpgid(world, world);
-    verdict = await_world(world);
+    verdict = await_world(world, has_stalled);
     clear_away(world);
     return (enum verdict)verdict;
+}
+
+/* On a machine that stands still for a while whoever waits has hung: that world is tried again. */
+static enum verdict
+try_point(const struct subject *subject, const long *at, struct tally *tally)
+{
+    bool has_stalled;
+    enum verdict verdict = try_world(subject, at, &has_stalled);
+
+    for (int i = 0; i < MOST_STALLS && verdict == HUNG && has_stalled; i++) {
+        atomic_fetch_add(&tally->n_stalls, 1);
+        verdict = try_world(subject, at, &has_stalled);
+    }
+    return verdict;
 }
 
 /* ---- one operation */
@@ -148,7 +178,7 @@ note_length(struct tally *tally, int which)
 static void
 try_and_count(const struct subject *subject, const long *at, struct tally *tally)
 {
-    enum verdict verdict = try_point(subject, at);
+    enum verdict verdict = try_point(subject, at, tally);
     long before = atomic_fetch_add(&tally->found[verdict], 1);
 
     if (page->was_cut[subject->n_victims - 1] || (subject->race != NULL && page->was_cut[0]))
@@ -340,7 +370,7 @@ run_subject(const struct subject *subject, struct tally *sum, long first_length)
     long length, bad = 0;
 
     fflush(stdout); /* or each runner prints it again */
-    if (subject->n_victims == 1 && options.n_at == 0)
+    if (subject->n_victims == 1)
         record_first(subject, tally);
     for (int i = 0; i < n; i++)
         if (fork() == 0)
@@ -352,6 +382,7 @@ run_subject(const struct subject *subject, struct tally *sum, long first_length)
     for (int v = 0; v < N_VERDICTS; v++)
         sum->found[v] += atomic_load(&tally->found[v]);
     sum->n_points += tally->n_points;
+    sum->n_stalls += tally->n_stalls;
     length = tally->longest[0];
     printf("%-8s %-24s %-6s %7ld %6ld", subject->group, subject->name,
            subject->race             ? "race"
@@ -460,5 +491,7 @@ main(int argc, char **argv)
         printf(", %ld %s", atomic_load(&sum.found[v]), verdict_name[v]);
     }
     printf("\n");
+    if (sum.n_stalls > 0)
+        printf("%ld worlds were tried again: the machine had stood still\n", atomic_load(&sum.n_stalls));
     return bad == 0 && sum.n_points > 0 ? 0 : 1;
 }
