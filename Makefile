@@ -42,6 +42,7 @@ SUITE_SECONDS ?= 110
 # ---- what libpar needs in any case
 
 SANITIZE ?=
+STATIC_ONLY ?= # tests and examples without the shared library: for a libc that is not the system's own
 B := build$(if $(VARIANT),/$(VARIANT))
 
 override WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wfloat-conversion
@@ -72,6 +73,9 @@ EXAMPLE_SOURCES := $(sort $(wildcard examples/*.c))
 TEST_SOURCES := $(sort $(wildcard tests/test_$(T).c))
 ifneq ($(SANITIZE),) # these look at the product as it is installed, or step through it
 TEST_SOURCES := $(filter-out tests/test_install.c tests/test_examples.c tests/test_kill.c,$(TEST_SOURCES))
+endif
+ifneq ($(STATIC_ONLY),)
+TEST_SOURCES := $(filter-out tests/test_install.c,$(TEST_SOURCES))
 endif
 KILL_SOURCES := $(sort $(wildcard tests/kill/*.c))
 KILL := $(B)/tests/kill/kill
@@ -135,7 +139,7 @@ $(UNINSTALLED_PC): libpar.pc.in include/par/base.h Makefile
 .PHONY: examples demo demo-full
 examples: $(EXAMPLES) ## build the slide demos
 
-$(B)/examples/%: examples/%.c $(B)/flags $(SHARED_LIB) $(SHARED_LINKS)
+$(B)/examples/%: examples/%.c $(B)/flags $(if $(STATIC_ONLY),$(STATIC_LIB),$(SHARED_LIB) $(SHARED_LINKS))
 	$(say) CC $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(COMPILE) -MF $@.d $< $(PAR_LDFLAGS) $(LDFLAGS) -o $@ -L$(B) -lpar -Wl,-rpath,'$$ORIGIN/..' $(LDLIBS)
@@ -156,7 +160,7 @@ CHECK_LIBS = $(eval CHECK_LIBS := $$(shell $(PKG_CONFIG) --libs check))$(CHECK_L
 
 .PHONY: have-check
 have-check:
-	@$(PKG_CONFIG) --exists check || { \
+	@[ -n '$(STATIC_ONLY)' ] || $(PKG_CONFIG) --exists check || { \
 		echo "The tests need pkg-config and Check: sudo apt-get install -y pkg-config check" >&2; exit 1; }
 
 tests: $(TESTS)
@@ -174,7 +178,7 @@ $(B)/tests/test_%: $(B)/obj/tests/test_%.o $(B)/obj/tests/fixture.o $(STATIC_LIB
 override RUN_TESTS = CC='$(CC)' PAR_MAKE='$(MAKE) $(MAKEOVERRIDES)' PAR_BUILD='$(CURDIR)/$(B)' PAR_SOURCE='$(CURDIR)' \
 	tests/run_suites.sh $(JOBS) $(SUITE_SECONDS) $(TESTS)
 
-check: $(if $(filter *,$(T)),check-corpus) $(if $(SANITIZE),,$(if $(filter * kill,$(T)),$(KILL))) tests $(if $(SANITIZE),,$(if $(filter * examples install,$(T)),all examples)) ## run the tests; one suite: make check T=queue
+check: $(if $(filter *,$(T)),check-corpus) $(if $(SANITIZE),,$(if $(filter * kill,$(T)),$(KILL))) tests $(if $(SANITIZE),,$(if $(filter * examples install,$(T)),$(if $(STATIC_ONLY),static,all) examples)) ## run the tests; one suite: make check T=queue
 	@$(RUN_TESTS)
 
 # ---- the step-kill campaign: plain programs, static so that no lazy binding eats the steps
@@ -205,6 +209,23 @@ check-asan: ## all suites under the address and undefined behaviour sanitizers
 check-tsan: ## the suites' thread cases under the thread sanitizer
 	@CK_INCLUDE_TAGS=threads CK_TIMEOUT_MULTIPLIER=10 TSAN_OPTIONS=halt_on_error=1:$$TSAN_OPTIONS \
 		$(MAKE) --no-print-directory VARIANT=tsan SANITIZE=thread SUITE_SECONDS=600 check
+
+# With another libc, and static. Debian has no Check for it, so it is built from Debian's source.
+MUSL := build/musl
+MUSL_MAKE = $(MAKE) --no-print-directory VARIANT=musl STATIC_ONLY=1 CC=musl-gcc LDFLAGS='-static $(LDFLAGS)' \
+	CPPFLAGS='-idirafter $(CURDIR)/$(MUSL)/check/kernel $(CPPFLAGS)' \
+	CHECK_CFLAGS='-I$(CURDIR)/$(MUSL)/check/include' CHECK_LIBS='-L$(CURDIR)/$(MUSL)/check/lib -lcheck'
+
+.PHONY: check-musl check-musl-kill have-musl
+have-musl:
+	@command -v musl-gcc >/dev/null || { echo "musl-gcc is not installed: sudo apt-get install -y musl-tools" >&2; exit 1; }
+	@tests/musl/check_for_musl.sh $(MUSL)/check
+
+check-musl: have-musl ## all suites, built with musl, static
+	@$(MUSL_MAKE) check
+
+check-musl-kill: have-musl ## the step-kill campaign, built with musl
+	@$(MUSL_MAKE) check-kill
 
 check-valgrind: examples ## the examples under valgrind, children included
 	@VALGRIND='$(VALGRIND)' tests/run_examples.sh valgrind $(B)/examples
@@ -238,7 +259,7 @@ lint: shared ## floors, comments, man page entries, symbols, format
 	@tests/lint.sh $(SHARED_LIB)
 
 format: ## let clang-format write all sources
-	clang-format -i include/*.h include/*/*.h libpar/*/*.[ch] $(wildcard tests/*.[ch] examples/*.c bench/*.[ch])
+	clang-format -i include/*.h include/*/*.h libpar/*/*.[ch] $(wildcard tests/*.[ch] tests/*/*.[ch] examples/*.[ch] bench/*.[ch])
 
 map: ## write libpar/libpar.map from the headers
 	$(Q)tests/public_functions.sh map $(ABI) >$(B)/libpar.map && cp $(B)/libpar.map libpar/libpar.map

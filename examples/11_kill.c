@@ -7,6 +7,7 @@
 #include "demo.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 enum { N = 100, UNLUCKY = 37 };
 

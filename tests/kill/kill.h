@@ -129,7 +129,7 @@ void track_count(struct track *track);
 /* Make the victim do instructions until k are done, along the track if that is whole, else noting it down (NULL: neither). ASLEEP:
  * it has slept for a while in a system call and sleeps on; call again to wait on. */
 enum stepped trace_to(int which, pid_t pid, long k, struct track *track);
-enum stepped trace_to_sleep(int which, pid_t pid); /* run until it sleeps in a system call: at its end it stops */
+enum stepped trace_to_sleep(int which, pid_t pid);         /* run until it sleeps in a system call: at its end it stops */
 bool trace_is_woken(int which, pid_t pid, double seconds); /* its system call has ended; it has run no instruction since */
 void trace_kill(pid_t pid);
 bool is_asleep(pid_t pid);

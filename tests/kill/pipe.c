@@ -245,8 +245,8 @@ check_both(void)
     {                                                                                    \
         .group = "pipe", .name = op_name, .give = give_end, .is_once = true, __VA_ARGS__ \
     }
-#define OP_BOTH(op_name, ...)                                                            \
-    {                                                                                    \
+#define OP_BOTH(op_name, ...)                                            \
+    {                                                                    \
         .group = "pipe", .name = op_name, .give = give_each, __VA_ARGS__ \
     }
 

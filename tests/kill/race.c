@@ -529,7 +529,12 @@ check_barrier(void)
 
 const struct race races[] = {
     { .name = "lock", .setup = make, .prepare = prepare_lock, .act = act_lock, .barge = barge_lock, .check = check_lock },
-    { .name = "fair_lock", .setup = make_fair, .prepare = prepare_lock, .act = act_lock, .barge = barge_lock, .check = check_lock },
+    { .name = "fair_lock",
+      .setup = make_fair,
+      .prepare = prepare_lock,
+      .act = act_lock,
+      .barge = barge_lock,
+      .check = check_lock },
     { .name = "rlock", .setup = make, .prepare = prepare_rlock, .act = act_rlock, .barge = barge_rlock, .check = check_rlock },
     { .name = "semaphore", .setup = make_semaphore, .act = act_semaphore, .check = check_semaphore },
     { .name = "robust_semaphore",
