@@ -204,7 +204,7 @@ START_TEST(each_failing_call_is_told_and_harmless)
     assert_alloc_fails_by(PARI_CALL_MEMFD, EMFILE);
     assert_alloc_fails_by(PARI_CALL_MMAP, ENOMEM);
     assert_alloc_fails_by(PARI_CALL_FALLOCATE, ENOSPC);
-    assert_alloc_fails_by(PARI_CALL_SETLK, ENOLCK);
+    assert_alloc_fails_by(PARI_CALL_SETLK, ENOMEM);
     ck_assert_ptr_nonnull(par_shared_alloc(1, 1 << 20));
     assert_alloc_fails_by(PARI_CALL_FALLOCATE, ENOSPC);
     ck_assert_ptr_nonnull(par_shared_alloc(1, 1 << 20));

@@ -152,7 +152,7 @@ pari_child_start(int (*main)(void *arg), void *arg, const struct pari_child_opts
     struct pari_child *child = NULL;
     int cancel = pari_cancel_off();
 
-    pari_at_fork(forget_children);
+    (void)pari_at_fork(forget_children);
     pari_child_reap_dropped();
     if (birth.member == 0)
         birth.member = pari_member_reserve();

@@ -42,7 +42,7 @@ pari_crew_of(const par_pool *pool)
 static void
 enlist(struct pari_crew *crew)
 {
-    pari_at_fork(forget_crews);
+    (void)pari_at_fork(forget_crews);
     pari_private_lock();
     crew->next = crews;
     crews = crew;

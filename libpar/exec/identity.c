@@ -30,7 +30,7 @@ forget_parent(void)
 void
 pari_identity_set(const struct pari_identity *identity)
 {
-    pari_at_fork(forget_parent);
+    (void)pari_at_fork(forget_parent);
     me = *identity;
     atomic_store(&n_named, 0);
 }

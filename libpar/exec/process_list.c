@@ -64,7 +64,7 @@ find_locked(enum pari_role role)
 void
 pari_relative_list(struct pari_relative *relative)
 {
-    pari_at_fork(forget_all);
+    (void)pari_at_fork(forget_all);
     pari_private_lock();
     append_locked(relative);
     pari_private_unlock();
@@ -75,7 +75,7 @@ pari_relative_list_only(struct pari_relative *relative)
 {
     struct pari_relative *earlier;
 
-    pari_at_fork(forget_all);
+    (void)pari_at_fork(forget_all);
     pari_private_lock();
     earlier = find_locked(relative->role);
     if (earlier == NULL)

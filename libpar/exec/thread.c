@@ -272,7 +272,7 @@ par_thread_start(int (*fn)(void *arg), const void *arg, size_t arg_size, const p
         opts = &defaults;
     if (pari_self() == 0)
         return NULL;
-    pari_at_fork(forget_records);
+    (void)pari_at_fork(forget_records);
     record = new_record(fn, arg, arg_size);
     if (record == NULL)
         return NULL;

@@ -216,7 +216,7 @@ use_new(pari_member server)
     if (made == NULL)
         return NULL;
     end_dead();
-    pari_at_fork(forget_links);
+    (void)pari_at_fork(forget_links);
     pari_private_lock();
     c = find(server);
     if (c == NULL) {

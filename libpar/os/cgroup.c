@@ -17,7 +17,7 @@
 static void
 read_text(const char *path, char *text, size_t size)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = pari_fault(PARI_CALL_READ_FILE) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? 0 : read(fd, text, size - 1);
 
     text[n > 0 ? n : 0] = '\0';

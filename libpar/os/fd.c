@@ -58,7 +58,7 @@ pari_fd_track(int fd)
 
     if (fd < 0 || fd >= MAX_FD)
         return;
-    pari_at_fork(close_tracked);
+    (void)pari_at_fork(close_tracked);
     atomic_fetch_or(&tracked[word], UINT64_C(1) << fd % BITS);
     while (seen < word && !atomic_compare_exchange_weak(&highest, &seen, word))
         ;
@@ -99,7 +99,7 @@ pari_fd_ring(int fd)
     ssize_t n;
 
     do
-        n = send(fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        n = pari_fault(PARI_CALL_SEND) ? -1 : send(fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     return n == 1 || errno == EAGAIN ? 0 : -1;
 }

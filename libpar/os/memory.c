@@ -49,7 +49,8 @@ pari_memfd(void)
     if (fd < 0)
         return -1;
     /* Nobody can cut the file under a mapping (SIGBUS). A kernel without seals gives the same file, unprotected. */
-    (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL);
+    if (!pari_fault(PARI_CALL_SEAL))
+        (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL);
     return fd;
 }
 
@@ -117,29 +118,39 @@ is_within_file_limit(uint64_t size)
     return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || size <= limit.rlim_cur;
 }
 
-int
-pari_commit(int fd, uint64_t offset, uint64_t length)
+/* There are several words for "no room" in a file; ours is one. */
+static int
+growth(int result)
 {
-    int result;
-
-    if (pari_fault(PARI_CALL_FALLOCATE))
-        return -1;
-    if (!is_within_file_limit(offset + length))
-        return pari_fail(ENOSPC);
-    do
-        result = fallocate(fd, 0, (off_t)offset, (off_t)length);
-    while (result != 0 && errno == EINTR);
     if (result != 0 && (errno == ENOMEM || errno == EFBIG || errno == EDQUOT))
         errno = ENOSPC;
     return result;
 }
 
 int
+pari_commit(int fd, uint64_t offset, uint64_t length)
+{
+    int result;
+
+    if (!is_within_file_limit(offset + length))
+        return pari_fail(ENOSPC);
+    do
+        result = pari_fault(PARI_CALL_FALLOCATE) ? -1 : fallocate(fd, 0, (off_t)offset, (off_t)length);
+    while (result != 0 && errno == EINTR);
+    return growth(result);
+}
+
+int
 pari_extend(int fd, uint64_t size)
 {
-    if (pari_fault(PARI_CALL_FALLOCATE))
-        return -1;
-    return is_within_file_limit(size) ? ftruncate(fd, (off_t)size) : pari_fail(ENOSPC);
+    int result;
+
+    if (!is_within_file_limit(size))
+        return pari_fail(ENOSPC);
+    do
+        result = pari_fault(PARI_CALL_FALLOCATE) ? -1 : ftruncate(fd, (off_t)size);
+    while (result != 0 && errno == EINTR);
+    return growth(result);
 }
 
 uint64_t
@@ -164,9 +175,9 @@ pari_record_lock(int fd, uint32_t byte)
 {
     struct flock lock;
 
-    if (pari_fault(PARI_CALL_SETLK))
-        return -1;
-    return record_lock(fd, F_SETLK, F_WRLCK, byte, &lock);
+    if (!pari_fault(PARI_CALL_SETLK) && record_lock(fd, F_SETLK, F_WRLCK, byte, &lock) == 0)
+        return 0;
+    return errno == ENOLCK ? pari_fail(ENOMEM) : -1; /* "too many locks" means a thread's, in this library */
 }
 
 int

@@ -56,7 +56,7 @@ static int
 new_mutex(pthread_mutex_t *mutex)
 {
     pthread_mutexattr_t attributes;
-    int error = pthread_mutexattr_init(&attributes);
+    int error = pari_fault(PARI_CALL_MUTEX_INIT) ? errno : pthread_mutexattr_init(&attributes);
 
     if (error == 0)
         error = pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
@@ -75,7 +75,7 @@ pari_mutex_init(struct pari_mutex *mutex)
     int error = new_mutex(&mutex->pthread);
 
     if (error == 0 && atomic_load_explicit(&word_offset, memory_order_relaxed) == SIZE_MAX) {
-        pari_at_fork(forget_thread);
+        (void)pari_at_fork(forget_thread);
         if ((error = pthread_mutex_lock(&mutex->pthread)) == 0) { /* new, so it is free */
             find_word(&mutex->pthread);
             error = pthread_mutex_unlock(&mutex->pthread);
@@ -136,6 +136,8 @@ lock_slice(pthread_mutex_t *mutex, int64_t ns)
 {
     struct timespec until;
 
+    if (pari_fault(PARI_CALL_TIMEDLOCK))
+        return errno;
     (void)clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += ns;
     until.tv_sec += until.tv_nsec / 1000000000;

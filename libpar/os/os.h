@@ -29,26 +29,41 @@
 #define pari_assert(condition) ((void)0)
 #endif
 
-/* ---- the seam: every call below can be made to fail by a test (fault.c) */
+/* ---- the seam: every call below can be made to fail by a test (fault.c). What does not pass it cannot fail, as used here, but by
+ * a bug of ours, or its failure changes nothing: clock_gettime, FUTEX_WAKE, munmap, madvise, getrlimit, sigaction, getrandom, kill,
+ * epoll_wait, and mutexes that are not contended. */
 
 enum pari_call {
     PARI_CALL_MALLOC,
     PARI_CALL_MEMFD,
+    PARI_CALL_SEAL,
     PARI_CALL_MMAP,
     PARI_CALL_FALLOCATE,
     PARI_CALL_SETLK,
     PARI_CALL_GETLK,
+    PARI_CALL_MUTEX_INIT,
+    PARI_CALL_TIMEDLOCK,
     PARI_CALL_FUTEX_WAIT,
     PARI_CALL_FUTEX_WAITV,
+    PARI_CALL_ATFORK,
     PARI_CALL_FORK,
     PARI_CALL_PIDFD_OPEN,
+    PARI_CALL_PIDFD_SIGNAL,
+    PARI_CALL_PIDFD_WAIT, /* waitid(P_PIDFD) */
     PARI_CALL_THREAD,
     PARI_CALL_SOCKETPAIR,
     PARI_CALL_SOCKET,
+    PARI_CALL_BIND, /* and listen */
+    PARI_CALL_ACCEPT,
+    PARI_CALL_CONNECT,
+    PARI_CALL_SEND,
+    PARI_CALL_RECV,
     PARI_CALL_SIGIO,
     PARI_CALL_POLL,
     PARI_CALL_EPOLL,
+    PARI_CALL_EPOLL_CTL,
     PARI_CALL_DEVNULL,
+    PARI_CALL_READ_FILE, /* of the control group */
     PARI_N_CALLS
 };
 
@@ -125,7 +140,7 @@ int pari_cgroup_cpus(void);        /* the quota rounded up; 0: no limit */
 
 /* ---- record locks: "this process lives" (memory.c) */
 
-int pari_record_lock(int fd, uint32_t byte);    /* hold the byte for life; ENOLCK ... */
+int pari_record_lock(int fd, uint32_t byte);    /* hold the byte for life; ENOMEM: the kernel has no memory for it */
 int pari_record_is_held(int fd, uint32_t byte); /* by another process: 1, 0 or -1 */
 int pari_record_unlock(int fd, uint32_t byte);
 
@@ -213,8 +228,9 @@ bool pari_pid_has_ended(pid_t pid);                     /* reaped or not, anyone
 void pari_exit_now(int code) __attribute__((noreturn)); /* _exit */
 int pari_n_cpus(void);                                  /* affinity and cgroup quota */
 
-/* Called by libpar's upper floors once: `child` runs in every child of any fork() of the program, before fork returns. */
-void pari_at_fork(void (*child)(void));
+/* `child` runs in every child of any fork() of the program, before fork returns. Fails at the very first call of a process only,
+ * ENOMEM: that is the one in pari_join, so everybody else may ignore it. */
+int pari_at_fork(void (*child)(void));
 
 /* ---- threads (thread.c) */
 

@@ -28,10 +28,10 @@
 #define MAX_AT_FORK 16
 
 static pthread_mutex_t private_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_mutex_t at_fork_lock = PTHREAD_MUTEX_INITIALIZER; /* guards additions to the list */
+static pthread_mutex_t at_fork_lock = PTHREAD_MUTEX_INITIALIZER; /* guards additions to the list, and the first of them */
 static void (*at_fork[MAX_AT_FORK])(void);
 static _Atomic int n_at_fork;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Atomic bool has_handlers;
 
 void
 pari_private_lock(void)
@@ -54,10 +54,19 @@ in_child(void)
         at_fork[i]();
 }
 
-static void
+/* Under at_fork_lock. A process that could not notice its forks would pass for its own child: better no member at all. */
+static int
 register_handlers(void)
 {
-    (void)pthread_atfork(pari_private_lock, pari_private_unlock, in_child); /* ENOMEM only; then forks are not noticed */
+    int error;
+
+    if (atomic_load(&has_handlers))
+        return 0;
+    error = pari_fault(PARI_CALL_ATFORK) ? errno : pthread_atfork(pari_private_lock, pari_private_unlock, in_child);
+    if (error != 0)
+        return pari_fail(error);
+    atomic_store(&has_handlers, true);
+    return 0;
 }
 
 static bool
@@ -71,22 +80,23 @@ is_listed(void (*child)(void))
     return false;
 }
 
-void
+int
 pari_at_fork(void (*child)(void))
 {
-    int n;
+    int result, n;
 
     if (is_listed(child))
-        return;
-    (void)pthread_once(&once, register_handlers);
+        return 0;
     (void)pthread_mutex_lock(&at_fork_lock);
-    if (!is_listed(child)) {
+    result = register_handlers();
+    if (result == 0 && !is_listed(child)) {
         n = atomic_load(&n_at_fork);
         pari_assert(n < MAX_AT_FORK);
         at_fork[n] = child;
         atomic_store(&n_at_fork, n + 1);
     }
     (void)pthread_mutex_unlock(&at_fork_lock);
+    return result;
 }
 
 /* Default dispositions, an empty mask, and the terminal's Ctrl-C left to the parent. */
@@ -150,8 +160,9 @@ pari_reap(pid_t pid, int pidfd, struct pari_exit *how)
 
     memset(&info, 0, sizeof info);
     do
-        result =
-            waitid(pidfd >= 0 ? (idtype_t)WAIT_PIDFD : P_PID, pidfd >= 0 ? (id_t)pidfd : (id_t)pid, &info, WEXITED | WNOHANG);
+        result = pidfd < 0                          ? waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG)
+                 : pari_fault(PARI_CALL_PIDFD_WAIT) ? -1
+                                                    : waitid((idtype_t)WAIT_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG);
     while (result != 0 && errno == EINTR);
     if (result != 0 && pidfd >= 0 && errno == EINVAL) /* pidfds, but not yet in waitid: Linux 5.3 */
         return pari_reap(pid, -1, how);
@@ -169,7 +180,7 @@ pari_kill(pid_t pid, int pidfd, int signal)
     long result;
 
     if (pidfd >= 0) {
-        result = syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+        result = pari_fault(PARI_CALL_PIDFD_SIGNAL) ? -1 : syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
         if (result == 0 || errno == ESRCH)
             return 0;
         if (errno != ENOSYS && errno != EPERM)
@@ -210,15 +221,15 @@ static int
 n_in_affinity(void)
 {
     for (int n = 1024; n <= 1 << 18; n *= 4) { /* the kernel's mask may be larger than a cpu_set_t */
-        cpu_set_t *set = CPU_ALLOC((size_t)n);
         size_t size = CPU_ALLOC_SIZE((size_t)n);
+        cpu_set_t *set = pari_malloc(size);
         int count = 0;
 
         if (set == NULL)
             return 0;
         if (sched_getaffinity(0, size, set) == 0)
             count = CPU_COUNT_S(size, set);
-        CPU_FREE(set);
+        free(set);
         if (count > 0)
             return count;
     }

@@ -99,7 +99,7 @@ pari_socket_listen(char address[PARI_ADDRESS_SIZE])
     fd = socket_new();
     if (fd < 0)
         return -1;
-    if (bind(fd, (struct sockaddr *)&name, size) != 0 || listen(fd, SOMAXCONN) != 0)
+    if (pari_fault(PARI_CALL_BIND) || bind(fd, (struct sockaddr *)&name, size) != 0 || listen(fd, SOMAXCONN) != 0)
         return give_up(fd);
     return fd;
 }
@@ -109,10 +109,8 @@ pari_socket_accept(int listener)
 {
     int fd;
 
-    if (pari_fault(PARI_CALL_SOCKET))
-        return -1;
     do
-        fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        fd = pari_fault(PARI_CALL_ACCEPT) ? -1 : accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
     if (fd < 0)
         return -1;
@@ -134,7 +132,7 @@ pari_socket_connect(const char *address)
     if (fd < 0)
         return -1;
     do
-        result = connect(fd, (struct sockaddr *)&name, size);
+        result = pari_fault(PARI_CALL_CONNECT) ? -1 : connect(fd, (struct sockaddr *)&name, size);
     while (result != 0 && errno == EINTR);
     if (result != 0 || check_peer(fd) != 0)
         return give_up(fd);
@@ -146,13 +144,13 @@ pari_socket_send(int fd, const void *data, size_t size)
 {
     ssize_t n;
 
-    if (pari_fault(PARI_CALL_SOCKET))
-        return -1;
     do
-        n = send(fd, data, size, MSG_NOSIGNAL);
+        n = pari_fault(PARI_CALL_SEND) ? -1 : send(fd, data, size, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno == ECONNRESET)
         errno = EPIPE;
+    if (n < 0 && errno == ENOBUFS)
+        errno = ENOMEM;
     return n;
 }
 
@@ -161,10 +159,8 @@ pari_socket_recv(int fd, void *data, size_t size)
 {
     ssize_t n;
 
-    if (pari_fault(PARI_CALL_SOCKET))
-        return -1;
     do
-        n = recv(fd, data, size, 0);
+        n = pari_fault(PARI_CALL_RECV) ? -1 : recv(fd, data, size, 0);
     while (n < 0 && errno == EINTR);
     return n < 0 && errno == ECONNRESET ? 0 : n;
 }
@@ -206,7 +202,7 @@ control(int epoll, int operation, int fd, int what, void *owner)
 {
     struct epoll_event event = { .events = 0, .data.ptr = owner };
 
-    if (pari_fault(PARI_CALL_EPOLL))
+    if (pari_fault(PARI_CALL_EPOLL_CTL))
         return -1;
     if (what & PARI_READABLE)
         event.events |= EPOLLIN;
@@ -241,8 +237,6 @@ pari_epoll_wait(int epoll, struct pari_ready *ready, int max, int64_t until)
     struct epoll_event event[MAX_READY];
     int n;
 
-    if (pari_fault(PARI_CALL_EPOLL))
-        return -1;
     n = epoll_wait(epoll, event, max < MAX_READY ? max : MAX_READY, milliseconds_until(until));
     if (n < 0)
         return errno == EINTR ? 0 : -1;

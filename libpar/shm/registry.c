@@ -438,7 +438,8 @@ pari_join(void)
 {
     int result;
 
-    pari_at_fork(forget_me);
+    if (pari_at_fork(forget_me) != 0)
+        return 0;
     pari_private_lock();
     result = join_locked();
     pari_private_unlock();
