@@ -482,6 +482,63 @@ START_TEST(failed_record_lock_fails_the_birth_only)
 }
 END_TEST
 
+static int fault_call, fault_at; /* the n-th such call */
+
+static int
+fail_nth_call(enum pari_call call)
+{
+    return (int)call == fault_call && --fault_at == 0 ? ENOMEM : 0;
+}
+
+static void
+assert_first_call_fails(enum pari_call call, int at)
+{
+    fault_call = (int)call;
+    fault_at = at;
+    pari_fault_hook = fail_nth_call;
+    ck_fails_null(par_shared_alloc(1, 1), ENOMEM);
+    pari_fault_hook = NULL;
+    ck_assert_uint_eq(pari_me, 0);
+}
+
+static int
+is_locked_slot(void *slot)
+{
+    return pari_record_is_held(pari_arena_fd, *(const unsigned *)slot);
+}
+
+/* Else the slot's next process could not take it, and its birth would fail. */
+START_TEST(failed_birth_gives_its_record_lock_back)
+{
+    unsigned slot = 0;
+    assert_first_call_fails(PARI_CALL_SETLK, 2);
+    while (slot < PARI_MAX_MEMBERS && atomic_load(&pari_slot_at(slot)->tag) == 0)
+        slot++;
+    ck_assert_uint_lt(slot, PARI_MAX_MEMBERS);
+    ck_assert_int_eq(fixture_in_child(is_locked_slot, &slot), 0);
+    ck_assert_uint_ne(pari_self(), 0);
+    slot = pari_slot_of(pari_self());
+    ck_assert_int_eq(fixture_in_child(is_locked_slot, &slot), 1);
+}
+END_TEST
+
+static int
+is_stranger(void *parent)
+{
+    return pari_self() != 0 && pari_self() != *(const pari_member *)parent ? 0 : 1;
+}
+
+/* It would pass for its own child. */
+START_TEST(process_that_cannot_notice_its_forks_does_not_join)
+{
+    pari_member me;
+    assert_first_call_fails(PARI_CALL_ATFORK, 1);
+    me = pari_self();
+    ck_assert_uint_ne(me, 0);
+    ck_assert_int_eq(fixture_in_child(is_stranger, &me), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -505,5 +562,7 @@ main(void)
     tcase_add_test(several, starting_child_of_a_dead_parent_is_swept_and_cannot_be_born);
     tcase_add_test(several, what_the_dead_owned_stays_until_their_daemons_have_ended);
     tcase_add_test(several, failed_record_lock_fails_the_birth_only);
+    tcase_add_test(several, failed_birth_gives_its_record_lock_back);
+    tcase_add_test(several, process_that_cannot_notice_its_forks_does_not_join);
     return fixture_run(suite);
 }

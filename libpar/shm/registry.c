@@ -427,8 +427,10 @@ join_locked(void)
     if (member == 0)
         return -1;
     if (pari_member_born(member) != 0) {
+        int error = errno;
+        (void)pari_record_unlock(pari_arena_fd, pari_slot_of(member)); /* or the slot's next process could not lock it */
         pari_member_release(member);
-        return -1;
+        return pari_fail(error);
     }
     return 0;
 }
