@@ -143,6 +143,25 @@ START_TEST(init_of_a_used_lock_is_ebusy)
 }
 END_TEST
 
+static int
+fail_every_mutex(enum pari_call call)
+{
+    return call == PARI_CALL_MUTEX_INIT ? ENOMEM : 0;
+}
+
+START_TEST(first_use_without_memory_says_so_and_the_next_works)
+{
+    par_lock *lock = par_value(par_lock);
+
+    pari_fault_hook = fail_every_mutex;
+    ck_fails(par_lock_acquire(lock, PAR_NOWAIT), ENOMEM);
+    ck_fails(par_lock_init(lock, NULL), ENOMEM);
+    pari_fault_hook = NULL;
+    ck_assert_int_eq(par_lock_acquire(lock, PAR_NOWAIT), 0);
+    ck_assert_int_eq(par_lock_release(lock), 0);
+}
+END_TEST
+
 START_TEST(thread_holds_1024_locks_and_no_more)
 {
     par_lock *lock = par_array(par_lock, 1025);
@@ -371,6 +390,7 @@ add_tests_of_one(Suite *suite)
     tcase_add_test(one, what_is_no_lock_is_einval);
     tcase_add_test(one, copy_of_a_lock_is_einval);
     tcase_add_test(one, init_of_a_used_lock_is_ebusy);
+    tcase_add_test(one, first_use_without_memory_says_so_and_the_next_works);
     tcase_add_test(one, rlock_is_held_until_its_last_release);
     tcase_add_test(one, block_has_a_lock_of_its_own);
     tcase_add_test(one, free_of_a_block_returns_the_cells_of_its_locks);

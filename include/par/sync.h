@@ -65,7 +65,7 @@ PAR_API int par_lock_init(par_lock *lock, const par_lock_opts *opts);
  * A plain lock promises no order among waiters.
  * Errors: ETIMEDOUT; EDEADLK this thread holds it already (also with PAR_NOWAIT); EINVAL not in shared memory, or not a lock;
  * EAGAIN a fair lock has 4096 in line; ENOLCK this thread holds 1024 locks; ENOTRECOVERABLE the holder vanished without the
- * kernel's notice (out of memory); ENOSPC first use, and shared memory is full; EINTR see par_interrupt.
+ * kernel's notice (out of memory); ENOSPC, ENOMEM first use, and there is no memory; EINTR see par_interrupt.
  * Safe: any thread, forked child. */
 PAR_API int par_lock_acquire(par_lock *lock, par_time deadline);
 
@@ -130,12 +130,12 @@ typedef struct par_semaphore_opts {
 PAR_API int par_semaphore_init(par_semaphore *s, unsigned value, const par_semaphore_opts *opts);
 
 /* Take one token.
- * Errors: ETIMEDOUT; EINVAL; ENOSPC first use, and shared memory is full; EINTR see par_interrupt.
+ * Errors: ETIMEDOUT; EINVAL; ENOSPC, ENOMEM first use, and there is no memory; EINTR see par_interrupt.
  * Safe: any thread, forked child. */
 PAR_API int par_semaphore_acquire(par_semaphore *s, par_time deadline);
 
 /* Put n tokens back, whoever took them.
- * Errors: EINVAL n is 0; ERANGE above max (or INT_MAX), nothing is released; ENOSPC as acquire.
+ * Errors: EINVAL n is 0; ERANGE above max (or INT_MAX), nothing is released; ENOSPC, ENOMEM as acquire.
  * Safe: any thread, forked child. */
 PAR_API int par_semaphore_release(par_semaphore *s, unsigned n);
 
@@ -149,13 +149,13 @@ PAR_API int par_semaphore_value(const par_semaphore *s);
  *     while (!ready) par_condition_wait(&c, &lock, deadline);
  * The lock is held again on every return, also with -1 (re-taking it is not bounded by the deadline), but for ENOTRECOVERABLE.
  * All waiters of a condition use one lock. A wait may end without a notify after another waiter was killed.
- * Errors: ETIMEDOUT; EPERM this thread does not hold the lock; EINVAL; ENOSPC first use, and shared memory is full; EINTR see
- * par_interrupt; ENOTRECOVERABLE see par_lock_acquire.
+ * Errors: ETIMEDOUT; EPERM this thread does not hold the lock; EINVAL; ENOSPC, ENOMEM first use, and there is no memory; EINTR
+ * see par_interrupt; ENOTRECOVERABLE see par_lock_acquire.
  * Safe: any thread, forked child. */
 PAR_API int par_condition_wait(par_condition *c, par_lock *lock, par_time deadline) PAR_MUST_CHECK;
 
 /* Wake at most n of those that wait now; the lock they wait with must be held.
- * Errors: EPERM the waiters' lock is not held by this thread; EINVAL; ENOSPC.
+ * Errors: EPERM the waiters' lock is not held by this thread; EINVAL; ENOSPC, ENOMEM as wait.
  * Safe: any thread, forked child. */
 PAR_API int par_condition_notify(par_condition *c, unsigned n);
 

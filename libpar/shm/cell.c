@@ -227,8 +227,9 @@ pari_cell_make(_Atomic uint64_t *link, enum pari_cell_kind kind, size_t attachme
         return NULL;
     cell = new_cell((uintptr_t)link, kind, me);
     if (cell == NULL) {
+        int error = errno;
         (void)pari_heap_free(block); /* NULL is refused there */
-        return NULL;
+        return pari_null(error);
     }
     if (block != NULL) {
         ((uint64_t *)pari_heap_lock_words(block))[1] = (uintptr_t)cell;
