@@ -513,6 +513,28 @@ END_TEST
 
 /* ---- descriptors */
 
+/* The descriptor's byte takes kernel memory. */
+START_TEST(bell_that_could_not_be_rung_is_rung_by_the_next_message)
+{
+    int fd;
+    char c;
+
+    make_pipe(NULL);
+    fd = par_conn_fileno(end[0]);
+    ck_fails(par_conn_recv(end[0], &c, 1, PAR_NOWAIT), ETIMEDOUT);
+    fault_call = PARI_CALL_SEND;
+    fault_error = ENOBUFS;
+    pari_fault_hook = fault;
+    send_text("a");
+    pari_fault_hook = NULL;
+    send_text("b");
+    ck_assert(is_readable(fd));
+    expect_text("a");
+    expect_text("b");
+    free_pipe();
+}
+END_TEST
+
 START_TEST(descriptor_is_readable_while_messages_may_wait)
 {
     int fd;
@@ -818,6 +840,7 @@ main(void)
     tcase_add_test(tcase, full_memory_fails_a_big_send_and_the_pipe_goes_on);
 
     tcase = fixture_case(suite, "descriptors");
+    tcase_add_test(tcase, bell_that_could_not_be_rung_is_rung_by_the_next_message);
     tcase_add_test(tcase, descriptor_is_readable_while_messages_may_wait);
     tcase_add_test(tcase, descriptor_asked_for_late_says_look);
     tcase_add_test(tcase, descriptor_of_a_sender_tells_the_receivers_end);

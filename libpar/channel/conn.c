@@ -67,8 +67,8 @@ ring_bell(const struct par_conn *c)
 {
     int state = pari_cancel_off();
 
-    if (atomic_exchange(&c->out->bell_is_armed, 0) != 0)
-        (void)pari_fd_ring(c->fd); /* a peer that is gone hears nothing */
+    if (atomic_exchange(&c->out->bell_is_armed, 0) != 0 && pari_fd_ring(c->fd) != 0)
+        atomic_store(&c->out->bell_is_armed, 1); /* no memory for the byte: the next message rings. Or the peer is gone */
     pari_cancel_restore(state);
 }
 
