@@ -70,15 +70,19 @@ endif
 LIB_SOURCES := $(sort $(wildcard libpar/*/*.c))
 HEADERS := $(sort $(wildcard include/par/*.h))
 EXAMPLE_SOURCES := $(sort $(wildcard examples/*.c))
+
+# Programs of their own, tests/kill/kill and so on; the suite of the same name runs a sample.
+CAMPAIGNS := kill faults
+campaign = $(B)/tests/$(1)/$(1)
+SAMPLED := $(if $(SANITIZE),,$(foreach name,$(CAMPAIGNS),$(if $(filter * $(name),$(T)),$(call campaign,$(name)))))
+
 TEST_SOURCES := $(sort $(wildcard tests/test_$(T).c))
 ifneq ($(SANITIZE),) # these look at the product as it is installed, or step through it
-TEST_SOURCES := $(filter-out tests/test_install.c tests/test_examples.c tests/test_kill.c,$(TEST_SOURCES))
+TEST_SOURCES := $(filter-out tests/test_install.c tests/test_examples.c $(CAMPAIGNS:%=tests/test_%.c),$(TEST_SOURCES))
 endif
 ifneq ($(STATIC_ONLY),)
 TEST_SOURCES := $(filter-out tests/test_install.c,$(TEST_SOURCES))
 endif
-KILL_SOURCES := $(sort $(wildcard tests/kill/*.c))
-KILL := $(B)/tests/kill/kill
 MAN_PAGES := $(sort $(wildcard doc/*.3 doc/*.7))
 
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(B)/obj/%.o)
@@ -178,27 +182,32 @@ $(B)/tests/test_%: $(B)/obj/tests/test_%.o $(B)/obj/tests/fixture.o $(STATIC_LIB
 override RUN_TESTS = CC='$(CC)' PAR_MAKE='$(MAKE) $(MAKEOVERRIDES)' PAR_BUILD='$(CURDIR)/$(B)' PAR_SOURCE='$(CURDIR)' \
 	tests/run_suites.sh $(JOBS) $(SUITE_SECONDS) $(TESTS)
 
-check: $(if $(filter *,$(T)),check-corpus) $(if $(SANITIZE),,$(if $(filter * kill,$(T)),$(KILL))) tests $(if $(SANITIZE),,$(if $(filter * examples install,$(T)),$(if $(STATIC_ONLY),static,all) examples)) ## run the tests; one suite: make check T=queue
+check: $(if $(filter *,$(T)),check-corpus) $(SAMPLED) tests $(if $(SANITIZE),,$(if $(filter * examples install,$(T)),$(if $(STATIC_ONLY),static,all) examples)) ## run the tests; one suite: make check T=queue
 	@$(RUN_TESTS)
 
-# ---- the step-kill campaign: plain programs, static so that no lazy binding eats the steps
+# ---- campaigns: plain programs of many files, static so that no lazy binding is in the way; `make check` runs a sample of each
 
-.PHONY: check-kill
+define campaign_rules
+$(B)/obj/tests/$(1)/%.o: tests/$(1)/%.c $(B)/flags
+	$$(say) CC $$@
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(COMPILE) -c -o $$@ $$<
 
-$(B)/obj/tests/kill/%.o: tests/kill/%.c $(B)/flags
-	$(say) CC $@
-	$(Q)mkdir -p $(@D)
-	$(Q)$(COMPILE) -c -o $@ $<
+$(call campaign,$(1)): $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/$(1)/*.c))) $(STATIC_LIB)
+	$$(say) LINK $$@
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(LINK) $(if $(SANITIZE),,-static) -o $$@ $$^ $$(LDLIBS)
+endef
+$(foreach name,$(CAMPAIGNS),$(eval $(call campaign_rules,$(name))))
 
-$(KILL): $(KILL_SOURCES:%.c=$(B)/obj/%.o) $(STATIC_LIB)
-	$(say) LINK $@
-	$(Q)mkdir -p $(@D)
-	$(Q)$(LINK) -static -o $@ $^ $(LDLIBS)
+.PHONY: $(CAMPAIGNS:%=check-%)
+check-kill: $(call campaign,kill) ## every operation, killed at every instruction (minutes)
+	@$<
 
-check-kill: $(KILL) ## every operation, killed at every instruction (minutes)
-	@$(KILL)
+check-faults: $(call campaign,faults) ## every system call that can fail, failing; old kernels; limits (minutes)
+	@$< && tests/faults/outside.sh $<
 
-check-20: tests all examples $(KILL) ## the tests twenty times in a row
+check-20: tests all examples $(SAMPLED) ## the tests twenty times in a row
 	@for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do \
 		echo "round $$round"; $(RUN_TESTS) || exit 1; done
 
@@ -318,4 +327,4 @@ clean: ## remove build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
--include $(LIB_OBJECTS:.o=.d) $(KILL_SOURCES:%.c=$(B)/obj/%.d) $(TEST_SOURCES:%.c=$(B)/obj/%.d) $(B)/obj/tests/fixture.d $(EXAMPLES:=.d)
+-include $(LIB_OBJECTS:.o=.d) $(wildcard $(CAMPAIGNS:%=$(B)/obj/tests/%/*.d)) $(TEST_SOURCES:%.c=$(B)/obj/%.d) $(B)/obj/tests/fixture.d $(EXAMPLES:=.d)
