@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # The same from outside, without the seam: strace makes the kernel's own answer fail, in the n-th such call of each process, for
-# n = 1, 2, ... until none is left; the operation must say what it documents or succeed, and then work once more.
+# n = 1, 2, ... until none is left. The operation is done twice, and each time it must succeed or say what it documents.
 #   outside.sh <the faults program>
 set -u
 faults=$1
