@@ -24,7 +24,7 @@
  *   ENOMEM     there is no memory here or in the server
  *   ETIMEDOUT  no answer until the deadline; PAR_NOWAIT always, since an answer takes time, and then nothing was asked
  *   EINTR      par_interrupt is on
- *   EPIPE      the server has ended or was killed
+ *   EPIPE      the server has ended or was killed, or had no memory for the connection
  *   EMSGSIZE   the request or its answer is larger than 64 MiB
  *   EBADMSG    the answer is not one of a manager
  *   EPERM      the address is in the hands of another user

@@ -116,8 +116,8 @@ PAR_API void par_pool_free(par_pool *pool);
 /* Start a pool of workers; opts NULL means all defaults. Returns once every worker has been started; initializers run meanwhile.
  * The pool belongs to the calling process and is freed by par_pool_free.
  * Errors: EINVAL (more than 1024 workers, an unknown backend, also in PAR_BACKEND, initarg_size > 0 without initarg), EAGAIN (no
- * more processes or threads to be had, or the family is full), ENOMEM, ENOSPC (shared memory is full), EMFILE (descriptors). On
- * failure the workers that were started already are ended.
+ * more processes or threads to be had, or the family is full), ENOMEM, ENOSPC (shared memory is full), EMFILE and ENFILE
+ * (descriptors). On failure the workers that were started already are ended.
  * Safe: any thread; forked child (which then owns the new pool). */
 PAR_API par_pool *par_pool_new(const par_pool_opts *opts) PAR_MUST_CHECK PAR_RELEASED_BY(par_pool_free);
 
@@ -148,7 +148,7 @@ PAR_API int par_pool_workers(const par_pool *pool);
  * Errors: EINVAL (no pool, no fn, an array without a size or a size without an array, NULL among the strings, ctx_size > 0 without
  * ctx), EPERM (the pool of another process), EPIPE (closed or terminated), EDEADLK (called by a task or callback of a map on the
  * same pool), EOVERFLOW (n * size), ENOSPC, ENOMEM, ETIMEDOUT (the deadline passed before anything ran), EINTR (par_interrupt),
- * ENOTRECOVERABLE (the pool is broken).
+ * ENOTRECOVERABLE (the pool is broken), EAGAIN, EMFILE and ENFILE (all workers had died, and none can be started now).
  * Safe: any thread of the process that made the pool. */
 PAR_API ssize_t par_pool_map_sized(par_pool *pool, par_fn *fn, const void *in, size_t in_size, void *out, size_t out_size,
                                    size_t n, const par_job_opts *opts) PAR_MUST_CHECK;
