@@ -4,7 +4,10 @@
  */
 #include "faults.h"
 
+#include <sched.h>
+#include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #define N 12
 
@@ -195,6 +198,41 @@ map_blocks(void)
     return n == 0 ? 0 : -1;
 }
 
+/* All workers have died, so the map starts others first. */
+static int
+tell_pid(const void *in, void *out, void *ctx)
+{
+    (void)in;
+    (void)ctx;
+    *(pid_t *)out = getpid();
+    return 0;
+}
+
+static void
+make_one(void)
+{
+    pool = par_pool_new(&(par_pool_opts){ .workers = 1 });
+    expect_ready(pool != NULL);
+}
+
+static void
+kill_worker(void)
+{
+    pid_t pid = 0;
+    int in = 0;
+
+    expect_ready(par_pool_apply(pool, tell_pid, &in, &pid) == 0 && kill(pid, SIGKILL) == 0);
+    while (par_pool_workers(pool) > 0)
+        sched_yield();
+}
+
+static int
+map_anew(void)
+{
+    QUIETLY(kill_worker());
+    return map_private();
+}
+
 /* A whole life, with workers that may not be able to begin: all items are done, or the pool says that it is broken. */
 static int
 live(void)
@@ -233,6 +271,7 @@ const struct op pool_ops[] = {
     { GROUP, .name = "map_strings_threads", .setup = make_threads, .act = map_strings, .errors = MAP_ERRORS },
     { GROUP, .name = "apply_processes", .setup = make_processes, .act = apply, .errors = MAP_ERRORS },
     { GROUP, .name = "apply_serial", .setup = make_serial, .act = apply, .errors = MAP_ERRORS },
+    { GROUP, .name = "map_replaces_workers", .setup = make_one, .act = map_anew, .errors = NEW_ERRORS },
     { GROUP, .name = "task_alloc_serial", .setup = make_serial, .act = map_blocks, .errors = MAP_ERRORS },
     { GROUP, .name = "task_alloc_processes", .act = map_blocks, .setup = make_processes, .errors = MAP_ERRORS,
       .where = IN_CHILDREN },
