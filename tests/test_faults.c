@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_faults.c: a sample of the fault campaign (tests/faults; all of it is make check-faults): each kind of call of each
- * operation, the oldest kernel, and the limits that are quick to reach.
+ * test_faults.c: a sample of the fault campaign (tests/faults; all of it is make check-faults): some calls of each operation,
+ * the oldest kernel, and the limits that are quick to reach.
  */
 #include "fixture.h"
 

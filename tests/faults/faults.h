@@ -49,6 +49,7 @@ struct op {
     enum where where;
     bool is_cold; /* also as the first call of the process, where joining the family can fail */
     bool is_once; /* not done before the stock is taken: it grows the arena */
+    bool is_slow; /* not in the sample: what cannot be asked is waited for */
 };
 
 #define ERRORS(...) ((const int[]){ __VA_ARGS__, 0 }) /* ERRORS(0): none */

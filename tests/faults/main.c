@@ -3,7 +3,7 @@
  * main.c: the campaign: each operation, each call, each errno, and the table of what was found.
  *
  *   faults                           everything
- *   faults --sample                  each kind of call of each operation once
+ *   faults --sample                  some calls of each operation
  *   faults --group pool | --op pool_new_processes
  *   faults --op pool_new_processes --at 17,1,p   one point: the 17th call, its second errno, persistent
  *   faults --ops | --kernels | --limits   only the operations, kernels.c, limits.c
@@ -28,6 +28,8 @@
 #define N_RUNNERS 2
 #define MOST_CALLS 2000 /* of one operation: it has gone wild */
 #define MOST_TOLD 5
+#define SAMPLE_ALL 6    /* the first calls */
+#define SAMPLE_STRIDE 7 /* and some of the others */
 #define MUTEX_STRIDE 32 /* the cells of a page are made in a loop */
 #define MAX_SUBJECTS 256
 
@@ -174,7 +176,7 @@ try_all(const struct subject *s, struct row *row)
         return;
     for (long at = 1; at <= MOST_CALLS; at++) {
         enum pari_call call;
-        if (options.is_sample && at > 40 && at % 16 != 0 && at < row->n_calls)
+        if (options.is_sample && at > SAMPLE_ALL && at % SAMPLE_STRIDE != 0 && at < row->n_calls)
             continue;
         if (!try_one(s, row, at, 0, false))
             return;
@@ -302,7 +304,7 @@ choose(const struct op *op)
 {
     for (; op->name != NULL; op++) {
         if ((options.group != NULL && strcmp(options.group, op->group) != 0) ||
-            (options.op != NULL && strcmp(options.op, op->name) != 0))
+            (options.op != NULL && strcmp(options.op, op->name) != 0) || (options.is_sample && op->is_slow))
             continue;
         if (n_subjects + 3 > MAX_SUBJECTS)
             exit(2);

@@ -111,7 +111,7 @@ live(void)
     expect(result != 0 || par_obj_len(o) == 1);
     par_obj_free(o);
     par_list_free(list);
-    QUIETLY(stop()); /* a server that cannot be asked is waited for: tried below */
+    QUIETLY(stop());
     errno = error;
     return result;
 }
@@ -132,7 +132,7 @@ end(void)
 
 const struct op manager_ops[] = {
     { GROUP, .name = "manager_start", .act = start, .undo = stop, .errors = START_ERRORS, .is_cold = true },
-    { GROUP, .name = "manager_free", .act = end, .errors = ERRORS(0) },
+    { GROUP, .name = "manager_free", .act = end, .errors = ERRORS(0), .is_slow = true },
     { GROUP, .name = "manager_list", .setup = make_manager, .act = new_list, .undo = drop_list, .errors = CALL_ERRORS },
     { GROUP, .name = "list_append", .setup = make, .act = append, .errors = CALL_ERRORS },
     { GROUP, .name = "list_get", .setup = make, .act = get, .errors = CALL_ERRORS },
