@@ -148,6 +148,14 @@ $(B)/examples/%: examples/%.c $(B)/flags $(if $(STATIC_ONLY),$(STATIC_LIB),$(SHA
 	$(Q)mkdir -p $(@D)
 	$(Q)$(COMPILE) -MF $@.d $< $(PAR_LDFLAGS) $(LDFLAGS) -o $@ -L$(B) -lpar -Wl,-rpath,'$$ORIGIN/..' $(LDLIBS)
 
+# The Python side of an example lies beside it.
+EXAMPLE_SCRIPTS := $(patsubst %,$(B)/%,$(wildcard examples/*.py))
+examples: $(EXAMPLE_SCRIPTS)
+
+$(B)/examples/%.py: examples/%.py
+	$(Q)mkdir -p $(@D)
+	$(Q)cp $< $@
+
 demo: examples ## run all slide demos, the long sleeps of the slides made short
 	@tests/run_examples.sh demo $(B)/examples
 

@@ -16,6 +16,7 @@ run() {
         # A leak check looks at all of the arena's addresses, so there should not be too many; nor two hundred valgrinds.
         case $1 in
         *lock*) set -- "$1" -n 20 ;;
+        *survivors*) set -- "$1" -s 60 ;;
         esac
         PAR_ARENA_LIMIT=16M "${VALGRIND:-valgrind}" --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
             --trace-children=yes --child-silent-after-fork=no "$@" --quick </dev/null

@@ -20,18 +20,24 @@
 
 static char output[1 << 18];
 
-/* Run "03_pool -n 20"; its exit code. What it wrote, also to stderr, is in `output`. */
+/* Run "03_pool -n 20" with "PATH=/bin" or the like; its exit code. What it wrote, also to stderr, is in `output`. */
 static int
-run(const char *command)
+run_with(const char *environment, const char *command)
 {
     char line[4096];
-    snprintf(line, sizeof line, "exec timeout -k 1 25 \"$PAR_BUILD\"/examples/%s 2>&1 </dev/null", command);
+    snprintf(line, sizeof line, "exec timeout -k 1 25 env %s \"$PAR_BUILD\"/examples/%s 2>&1 </dev/null", environment, command);
     FILE *pipe = popen(line, "re");
     ck_assert_ptr_nonnull(pipe);
     size_t length = fread(output, 1, sizeof output - 1, pipe);
     output[length] = '\0';
     int status = pclose(pipe);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int
+run(const char *command)
+{
+    return run_with("", command);
 }
 
 static void
@@ -127,6 +133,34 @@ START_TEST(killed_worker_costs_one_item)
 {
     expect_match("11_kill", "^99 of 100 squares, missing: 1 \\(item 37: worker [0-9]+ killed by SIGKILL\\)\n"
                             "100 of 100 squares, nothing is missing\n$");
+}
+END_TEST
+
+/* What 12_survivors prints, with this for Python's side. */
+#define SURVIVORS(python)                                                                                              \
+    "^Killed: a pool's worker, during map\n" python "    libpar  goes on \\(" SECONDS                                  \
+    " s\\): 99 of 100 squares; item 36: worker [0-9]+ killed by SIGKILL\n"                                             \
+    "Killed: a reader of a queue, in get\n" python "    libpar  goes on \\(" SECONDS " s\\): got 42\n"                 \
+    "Killed: the holder of a lock\n" python "    libpar  goes on \\(" SECONDS                                          \
+    " s\\): has the lock, which process [1-9][0-9]* died in\n"                                                         \
+    "Killed: a waiter for an event, before set\n" python "    libpar  goes on \\(" SECONDS " s\\): the event is set\n" \
+    "Killed: a party that waits at a barrier\n" python "    libpar  goes on \\(" SECONDS " s\\): Owner died\n"         \
+    "Killed: an executor's worker, and the executor is used again\n" python "    libpar  goes on \\(" SECONDS          \
+    " s\\): then 6 \\* 6 = 36\n"                                                                                       \
+    "6 of 6 go on with libpar\n$"
+
+START_TEST(all_survivors_go_on)
+{
+    expect_match("12_survivors -s 5", SURVIVORS("    Python  (hangs \\(stopped after 5 s\\)|goes on \\(" SECONDS
+                                                " s\\): [^\n]+|not tried: [^\n]+|fails: [^\n]+)\n"));
+}
+END_TEST
+
+START_TEST(survivors_do_without_python)
+{
+    ck_assert_int_eq(run_with("PATH=/nonexistent", "12_survivors -s 20"), 0);
+    ck_assert_msg(matches(output, SURVIVORS("    Python  not tried: python3: No such file or directory\n")), "%s", output);
+    expect_match("12_survivors --quick -s 20", SURVIVORS("    Python  not tried: --quick\n"));
 }
 END_TEST
 
@@ -440,7 +474,7 @@ END_TEST
 
 static const char *const examples[] = {
     "01_threads_processes", "02_interface",    "03_pool", "04_memory", "05_shared_memory", "06_server_process",
-    "07_thread_lock",       "08_process_lock", "09_pipe", "10_queue",  "11_kill"
+    "07_thread_lock",       "08_process_lock", "09_pipe", "10_queue",  "11_kill",          "12_survivors"
 };
 enum { N_EXAMPLES = sizeof examples / sizeof *examples };
 
@@ -504,6 +538,8 @@ main(void)
     tcase_add_test(slides, pool_prints_the_list_of_results);
     tcase_add_test(slides, pool_fails_with_the_words_of_the_task);
     tcase_add_test(slides, killed_worker_costs_one_item);
+    tcase_add_test(slides, all_survivors_go_on);
+    tcase_add_test(slides, survivors_do_without_python);
     tcase_add_test(slides, globals_are_not_shared);
     tcase_add_test(slides, shared_memory_is_shared);
     tcase_add_test(slides, records_are_complete_in_both_processes);
