@@ -462,6 +462,66 @@ START_TEST(references_that_multiply_are_emsgsize)
 }
 END_TEST
 
+/* A list of 20 times the text "lol", and n copies of it. */
+static par_obj *
+read_repeated(int n)
+{
+    struct pari_buffer bytes = { 0 };
+
+    pari_buffer_put_text(&bytes, "\200\003](](X\003");
+    pari_buffer_put(&bytes, "\0\0\0lol2222222222222222222eq\0", 28);
+    for (int i = 0; i < n; i++)
+        pari_buffer_put(&bytes, "h\0", 2);
+    pari_buffer_put_text(&bytes, "e.");
+    ck_assert_int_eq(pari_buffer_end(&bytes), 0);
+    par_obj *obj = unpickle(bytes.data, bytes.size);
+    pari_buffer_free(&bytes);
+    return obj;
+}
+
+START_TEST(few_bytes_do_not_become_many)
+{
+    par_obj *list = read_repeated(30);
+
+    ck_assert_uint_eq(par_obj_len(list), 31);
+    ck_assert_uint_eq(par_obj_len(par_obj_item(list, 30)), 20);
+    par_obj_free(list);
+    ck_fails_null(read_repeated(1000), EMSGSIZE);
+}
+END_TEST
+
+/* KeyError(KeyError(... KeyError(None, None, ...))): what is called gets a copy of its arguments, on each level. */
+static par_obj *
+read_nested_calls(int levels, int n)
+{
+    static const char last[] = "R.", next[] = "R\205";
+    struct pari_buffer bytes = { 0 };
+
+    pari_buffer_put_text(&bytes, "\200\003");
+    for (int i = 0; i < levels; i++)
+        pari_buffer_put_text(&bytes, "cbuiltins\nKeyError\n");
+    pari_buffer_put_text(&bytes, "(");
+    for (int i = 0; i < n; i++)
+        pari_buffer_put_text(&bytes, "N");
+    pari_buffer_put_text(&bytes, "t");
+    for (int i = 0; i < levels; i++)
+        pari_buffer_put_text(&bytes, i < levels - 1 ? next : last);
+    ck_assert_int_eq(pari_buffer_end(&bytes), 0);
+    par_obj *obj = unpickle(bytes.data, bytes.size);
+    pari_buffer_free(&bytes);
+    return obj;
+}
+
+START_TEST(calls_that_multiply_are_emsgsize)
+{
+    par_obj *nested = read_nested_calls(20, 10);
+
+    ck_assert_int_eq(par_obj_type(nested), PAR_RECORD);
+    par_obj_free(nested);
+    ck_fails_null(read_nested_calls(90, 10000), EMSGSIZE);
+}
+END_TEST
+
 /* ---- writing */
 
 START_TEST(each_value_is_written_in_its_shortest_form)
@@ -809,6 +869,8 @@ add_reading(Suite *suite)
     tcase_add_test(refusing, no_bytes_are_ebadmsg);
     tcase_add_test(refusing, nesting_beyond_the_limit_is_eloop);
     tcase_add_test(refusing, references_that_multiply_are_emsgsize);
+    tcase_add_test(refusing, few_bytes_do_not_become_many);
+    tcase_add_test(refusing, calls_that_multiply_are_emsgsize);
     tcase_add_test(refusing, random_values_damaged_do_no_harm);
     tcase_add_test(refusing, random_programs_do_no_harm);
 }

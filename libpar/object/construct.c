@@ -108,7 +108,7 @@ make_instance(struct pari_reader *r, const struct pari_class *class, const par_o
     case PARI_CLASS_LIST: return make_list(r, args);
     case PARI_CLASS_BYTES: /* b'' of protocol 2 */ return args->size == 0 ? par_bytes(NULL, 0) : pari_null(EPROTONOSUPPORT);
     case PARI_CLASS_ENCODE: return encode_latin1(args);
-    default: return pari_obj_instance(class, args);
+    default: return pari_reader_charge(r, args) == 0 ? pari_obj_instance(class, args) : NULL;
     }
 }
 
@@ -154,7 +154,7 @@ pari_load_build(struct pari_reader *r, unsigned argument)
         return pari_fail(ELOOP);
     is_token = pari_class_kind(((struct pari_seq *)obj)->class) == PARI_CLASS_TOKEN;
     if (is_token && obj->size == 0 && state->type == PAR_TUPLE) {
-        if (set_fields(obj, state) != 0)
+        if (pari_reader_charge(r, state) != 0 || set_fields(obj, state) != 0)
             return -1;
     } else if (!pari_obj_is_exception(obj) || (state->type != PAR_DICT && state->type != PAR_NONE)) {
         return pari_fail(EPROTONOSUPPORT);

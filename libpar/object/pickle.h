@@ -18,11 +18,11 @@
  * Errors: ENOMEM, also when obj is NULL; EMSGSIZE a str or bytes object of 4 GiB or more. */
 int pari_pickle(const par_obj *obj, struct pari_buffer *out);
 
-/* The object that these bytes mean, the caller's. Memory is used in proportion to the bytes that are there (at worst about two
- * hundred times as much, and 16 MiB for references), never to a number in them.
+/* The object that these bytes mean, the caller's. Memory and time are used in proportion to the bytes that are there (at worst
+ * some three hundred times as much, and 64 KiB for references), never to a number in them.
  * Errors: EBADMSG malformed, also cut off or with bytes behind the end; EPROTONOSUPPORT a pickle, but with something that is
  * not plain data (par_error names it), or of another protocol; EOVERFLOW an int beyond 64 bits; ELOOP nested too deep or in
- * itself; EMSGSIZE references blow it up; ENOMEM. */
+ * itself; EMSGSIZE references, or what is called, blow it up; ENOMEM. */
 par_obj *pari_unpickle(const void *data, size_t size) PAR_MUST_CHECK;
 
 #endif

@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COPY_BUDGET ((size_t)16 << 20) /* bytes that references may copy in any case */
+#define COPY_BUDGET ((size_t)64 << 10) /* bytes that copies may take in any case */
 #define COPY_BUDGET_PER_BYTE 100       /* and for each byte there is */
 #define OBJECT_COST 64                 /* what a small object takes with its place in another */
+#define DICT_COST 192                  /* what a dict takes beside that, once it has a pair */
+#define PAIR_COST 64                   /* and for each */
 #define VECTOR_FIRST 16
 
 void
@@ -199,23 +201,31 @@ cost_of(const par_obj *obj)
         return cost + obj->size;
     for (size_t i = 0; pari_obj_is_seq(obj) && i < obj->size; i++)
         cost += cost_of(par_obj_item(obj, i));
+    if (obj->type == PAR_DICT && obj->size > 0)
+        cost += DICT_COST;
     while (par_obj_next(obj, &pos, &key, &value))
-        cost += cost_of(key) + cost_of(value);
+        cost += PAIR_COST + cost_of(key) + cost_of(value);
     return cost;
+}
+
+int
+pari_reader_charge(struct pari_reader *r, const par_obj *obj)
+{
+    size_t cost = cost_of(obj);
+
+    if (cost > r->budget)
+        return pari_fail(EMSGSIZE);
+    r->budget -= cost;
+    return 0;
 }
 
 par_obj *
 pari_reader_copy(struct pari_reader *r, par_obj *obj)
 {
-    size_t cost = cost_of(obj);
-    par_obj *copy;
+    par_obj *copy = pari_reader_charge(r, obj) == 0 ? par_obj_copy(obj) : NULL;
 
-    if (cost > r->budget)
-        return pari_null(EMSGSIZE);
-    copy = par_obj_copy(obj);
     if (!copy)
         return NULL;
-    r->budget -= cost;
     obj->is_shared = copy->is_shared = true;
     return copy;
 }

@@ -61,6 +61,7 @@ int pari_reader_move_item(struct pari_reader *r, par_obj *seq, size_t i); /* sta
 
 int pari_reader_memoize(struct pari_reader *r, uint64_t number);     /* the top gets that number */
 par_obj *pari_reader_recall(struct pari_reader *r, uint64_t number); /* borrowed */
+int pari_reader_charge(struct pari_reader *r, const par_obj *obj);   /* for a copy of obj; EMSGSIZE over budget */
 par_obj *pari_reader_copy(struct pari_reader *r, par_obj *obj);      /* both are shared from now on; EMSGSIZE over budget */
 
 /* The opcodes about names (construct.c). */
