@@ -269,6 +269,10 @@ check-fuzz: ## a million executions of each fuzz target (RUNS, FUZZ_SECONDS)
 check-models: ## the models of the sleeping, queue, condition, barrier and heap protocols, with spin
 	@CC='$(CC)' tests/models/check.sh $(B)/models
 
+# ---- benchmarks
+
+include bench/bench.mk
+
 # ---- lint and format
 
 .PHONY: lint format map
@@ -276,7 +280,7 @@ lint: shared ## floors, comments, man page entries, symbols, format
 	@tests/lint.sh $(SHARED_LIB)
 
 format: ## let clang-format write all sources
-	clang-format -i include/*.h include/*/*.h libpar/*/*.[ch] $(wildcard tests/*.[ch] tests/*/*.[ch] examples/*.[ch] bench/*.[ch])
+	clang-format -i include/*.h include/*/*.h libpar/*/*.[ch] $(wildcard tests/*.[ch] tests/*/*.[ch] examples/*.[ch] bench/*.[ch] bench/*/*.[ch])
 
 map: ## write libpar/libpar.map from the headers
 	$(Q)tests/public_functions.sh map $(ABI) >$(B)/libpar.map && cp $(B)/libpar.map libpar/libpar.map
