@@ -33,6 +33,7 @@ extern "C" {
 
 /* For work whose contender is a constant: the compiler sees through the pointers to functions, and nobody pays for them. */
 #define BENCH_INLINE static inline __attribute__((always_inline))
+#define BENCH_SELDOM __attribute__((noinline, unused)) static /* kept out of the way of what is inlined */
 #define BENCH_UNUSED __attribute__((unused))
 
 enum bench_place {

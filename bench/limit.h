@@ -39,7 +39,7 @@ limit_store(uint64_t *word, uint64_t value)
     __atomic_store_n(word, value, __ATOMIC_RELEASE);
 }
 
-static inline void
+BENCH_SELDOM void
 limit_spin_then_yield(const uint64_t *word, uint64_t seen)
 {
     for (int i = 0; limit_load(word) == seen; i++) {
@@ -50,7 +50,7 @@ limit_spin_then_yield(const uint64_t *word, uint64_t seen)
     }
 }
 
-static inline void
+BENCH_SELDOM void
 limit_look_away(const uint64_t *word, uint64_t seen)
 {
     for (int i = 0; limit_load(word) == seen; i++) {
@@ -81,7 +81,7 @@ limit_say_cpu(struct limit_bell *mine)
         __atomic_store_n(&mine->cpu, cpu, __ATOMIC_RELAXED);
 }
 
-static inline void
+BENCH_SELDOM void
 limit_adapt(const uint64_t *word, uint64_t seen, struct limit_bell *mine, const struct limit_bell *other)
 {
     int64_t until = bench_now() + LIMIT_WAKE_NS;

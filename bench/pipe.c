@@ -111,7 +111,8 @@ struct ring {
     uint64_t head __attribute__((aligned(BENCH_LINE)));
     struct limit_bell *sender;
     struct limit_bell *receiver;
-    uint64_t capacity;
+    uint64_t capacity; /* a power of two */
+    uint64_t mask;
     char *bytes;
 };
 
@@ -139,16 +140,29 @@ ring_init(struct ring *ring, size_t size, struct limit_bell *sender, struct limi
     ring->capacity = RING_MIN;
     while (ring->capacity < RING_MESSAGES * ring_need(size))
         ring->capacity *= 2;
+    ring->mask = ring->capacity - 1;
     ring->bytes = bench_shared(ring->capacity);
+}
+
+/* No call for the smallest messages. */
+BENCH_INLINE void
+ring_copy(void *to, const void *from, size_t size)
+{
+    if (size == sizeof(uint32_t))
+        memcpy(to, from, sizeof(uint32_t));
+    else if (size == sizeof(uint64_t))
+        memcpy(to, from, sizeof(uint64_t));
+    else
+        memcpy(to, from, size);
 }
 
 BENCH_INLINE void
 ring_copy_in(struct ring *ring, uint64_t position, const void *data, size_t size)
 {
-    uint64_t at = position & (ring->capacity - 1), until_end = ring->capacity - at;
+    uint64_t at = position & ring->mask, until_end = ring->capacity - at;
 
-    if (size <= until_end)
-        memcpy(ring->bytes + at, data, size);
+    if (__builtin_expect(size <= until_end, 1))
+        ring_copy(ring->bytes + at, data, size);
     else {
         memcpy(ring->bytes + at, data, until_end);
         memcpy(ring->bytes, (const char *)data + until_end, size - until_end);
@@ -158,14 +172,21 @@ ring_copy_in(struct ring *ring, uint64_t position, const void *data, size_t size
 BENCH_INLINE void
 ring_copy_out(const struct ring *ring, uint64_t position, void *data, size_t size)
 {
-    uint64_t at = position & (ring->capacity - 1), until_end = ring->capacity - at;
+    uint64_t at = position & ring->mask, until_end = ring->capacity - at;
 
-    if (size <= until_end)
-        memcpy(data, ring->bytes + at, size);
+    if (__builtin_expect(size <= until_end, 1))
+        ring_copy(data, ring->bytes + at, size);
     else {
         memcpy(data, ring->bytes + at, until_end);
         memcpy((char *)data + until_end, ring->bytes, size - until_end);
     }
+}
+
+/* The length in front of a message: a whole word, which never wraps. */
+BENCH_INLINE uint64_t *
+ring_header(struct ring *ring, uint64_t position)
+{
+    return (uint64_t *)(void *)(ring->bytes + (position & ring->mask));
 }
 
 BENCH_INLINE void
@@ -181,7 +202,7 @@ ring_publish(struct ring *ring, const struct ring_manner how)
 BENCH_INLINE void
 ring_put(struct ring *ring, const struct ring_manner how, const void *data, size_t size)
 {
-    uint64_t header = size, next = ring->in.next, after = next + ring_need(size);
+    uint64_t next = ring->in.next, after = next + ring_need(size);
 
     while (after - ring->in.seen_head > ring->capacity) {
         uint64_t seen = ring->in.seen_head;
@@ -189,8 +210,8 @@ ring_put(struct ring *ring, const struct ring_manner how, const void *data, size
         limit_wait(how.wait == LIMIT_ADAPTIVE ? LIMIT_ADAPTIVE : LIMIT_YIELD, &ring->head, seen, ring->sender, ring->receiver);
         ring->in.seen_head = limit_load(&ring->head);
     }
-    ring_copy_in(ring, next, &header, sizeof header);
-    ring_copy_in(ring, next + sizeof header, data, size);
+    *ring_header(ring, next) = size;
+    ring_copy_in(ring, next + sizeof(uint64_t), data, size);
     ring->in.next = after;
     if (++ring->in.n_unpublished >= how.batch || after - ring->in.tail > ring->capacity / 4)
         ring_publish(ring, how);
@@ -200,15 +221,14 @@ ring_put(struct ring *ring, const struct ring_manner how, const void *data, size
 BENCH_INLINE void
 ring_get(struct ring *ring, const struct ring_manner how, void *data, size_t size)
 {
-    uint64_t header, head = ring->out.head;
+    uint64_t head = ring->out.head;
 
     if (head == ring->out.seen_tail) {
         limit_wait(how.wait, &ring->in.tail, head, ring->receiver, ring->sender);
         ring->out.seen_tail = limit_load(&ring->in.tail);
     }
-    ring_copy_out(ring, head, &header, sizeof header);
-    bench_check(header == size);
-    ring_copy_out(ring, head + sizeof header, data, size);
+    bench_check(*ring_header(ring, head) == size);
+    ring_copy_out(ring, head + sizeof(uint64_t), data, size);
     ring->out.head = head += ring_need(size);
     if (head - ring->out.freed >= ring->capacity / 8 || head == ring->out.seen_tail) {
         ring->out.freed = head;
@@ -234,15 +254,15 @@ ring_attach(void *c, int side)
 }
 
 #define RING(name, wait, batch)                                                                                              \
-    static void name##_send(void *c, int side, const void *data, size_t size)                                                \
+    BENCH_INLINE void name##_send(void *c, int side, const void *data, size_t size)                                          \
     {                                                                                                                        \
         ring_put(&((struct rings *)c)->ring[side], (struct ring_manner){ wait, batch }, data, size);                         \
     }                                                                                                                        \
-    static void name##_recv(void *c, int side, void *data, size_t size)                                                      \
+    BENCH_INLINE void name##_recv(void *c, int side, void *data, size_t size)                                                \
     {                                                                                                                        \
         ring_get(&((struct rings *)c)->ring[!side], (struct ring_manner){ wait, batch }, data, size);                        \
     }                                                                                                                        \
-    static void name##_flush(void *c, int side)                                                                              \
+    BENCH_INLINE void name##_flush(void *c, int side)                                                                        \
     {                                                                                                                        \
         ring_publish(&((struct rings *)c)->ring[side], (struct ring_manner){ wait, batch });                                 \
     }                                                                                                                        \
