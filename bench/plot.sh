@@ -28,12 +28,13 @@ draw_bars() {
 	set title "$1"
 	set xlabel "$2 (logarithmic)"
 	set logscale x
+	set format x "10^{%L}"
 	set yrange [-0.7:$(wc -l <"$scratch/bars") - 0.3] reverse
 	set grid xtics
 	set key off
 	set datafile separator "\t"
-	plot "$scratch/bars" using 2:0:3:4:ytic(1) with xerrorbars linecolor "gray40" linewidth 2 pointtype 7, \
-	     "< grep '^libpar' '$scratch/bars'" using 2:(0):3:4 with points pointtype -1
+	plot "$scratch/bars" using 2:0:3:4:ytic(1) with xerrorbars linecolor "gray60" linewidth 2, \
+	     "$scratch/bars" using 2:0 with points linecolor "black" pointtype 7 pointsize 0.7
 	PLOT
 }
 
@@ -53,6 +54,7 @@ draw_curve() {
 	set xlabel "$1"
 	set ylabel "$2"
 	set logscale xy
+	set format x "10^{%L}"
 	set grid
 	set key outside right noenhanced
 	set datafile separator "\t"
@@ -62,7 +64,7 @@ draw_curve() {
 }
 
 awk -F '\t' 'NR > 1 { kind = $1 ~ /@/ ? "curve" : "bars"; sub(/@.*/, "", $1); line = $1 "\t" kind "\t" $6 }
-    NR > 1 && !(line in seen) { seen[line]; print line }' "$results/table.tsv" >"$scratch/plots"
+    NR > 1 && ++n[line] == 2 { print line }' "$results/table.tsv" >"$scratch/plots" # one point is no picture
 while IFS=$tab read -r name kind unit; do
     "draw_$kind" "$name" "$unit"
 done <"$scratch/plots"

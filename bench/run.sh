@@ -13,7 +13,6 @@ here=$(dirname "$0")
 quick=false
 repeat=
 pattern='*'
-seconds=150 # of a run: it ends itself before that if it hangs
 
 while :; do
     case $1 in
@@ -26,6 +25,7 @@ done
 results=$1
 shift
 [ -n "$repeat" ] || if $quick; then repeat=3; else repeat=5; fi
+if $quick; then seconds=20; else seconds=150; fi # of a run: past them, it stalls
 
 mkdir -p "$results"
 TMPDIR=$(mktemp -d)
@@ -59,6 +59,14 @@ list_contenders() {
     done
 }
 
+# A peer that does not come to an end says something about the peer; libpar must.
+stalled() {
+    case $name in
+    libpar*) printf '%s\t%s: no end within %s s\n' "$row" "$name" "$seconds" >>"$TMPDIR/failed" ;;
+    *) printf '%s\tstalls: no end within %s s\n' "$name" "$seconds" >>"$TMPDIR/skipped" ;;
+    esac
+}
+
 # One run of a contender; its number goes to raw.tsv. 77 is a contender that cannot do this row, and says why.
 run() {
     code=0
@@ -66,7 +74,8 @@ run() {
     value=$(timeout -k 5 "$seconds" "$program" "$work" "$name" $sizes 2>"$TMPDIR/why" </dev/null) || code=$?
     case $code in
     0) printf '%s\t%s\t%s\t%s\n' "$row" "$name" "$round" "$value" >>"$results/raw.tsv" ;;
-    77) printf '%s\t%s\n' "$name" "$(head -n 1 "$TMPDIR/why")" >>"$TMPDIR/skipped" ;;
+    77) printf '%s\tcannot do it: %s\n' "$name" "$(head -n 1 "$TMPDIR/why")" >>"$TMPDIR/skipped" ;;
+    124 | 137 | 142) stalled ;;
     *) printf '%s\t%s: ended with %s: %s\n' "$row" "$name" "$code" "$(head -n 1 "$TMPDIR/why")" >>"$TMPDIR/failed" ;;
     esac
 }
@@ -93,7 +102,7 @@ run_row() {
 
 report_row() {
     awk -F '\t' -v row="$row" -v unit="$unit" -v title="$title" -v table="$results/table.tsv" -f "$here/report.awk" "$results/raw.tsv"
-    sed "s/$tab/ cannot do it: /; s/^/    /" "$TMPDIR/skipped"
+    sed "s/$tab/ /; s/^/    /" "$TMPDIR/skipped"
     [ ! -f "$TMPDIR/failed" ] || grep "^$row$tab" "$TMPDIR/failed" | sed "s/^[^$tab]*$tab/    WRONG: /" || true
 }
 
