@@ -815,6 +815,46 @@ START_TEST(dict_finds_each_of_many_keys)
 }
 END_TEST
 
+/* x, from x ^ x >> bits */
+static uint64_t
+unshift(uint64_t shifted, unsigned bits)
+{
+    uint64_t x = shifted;
+
+    for (unsigned known = bits; known < 64; known += bits)
+        x = shifted ^ x >> bits;
+    return x;
+}
+
+/* x, from x * factor */
+static uint64_t
+unmultiply(uint64_t product, uint64_t factor)
+{
+    uint64_t inverse = factor;
+
+    for (int i = 0; i < 6; i++)
+        inverse *= 2 - factor * inverse;
+    return product * inverse;
+}
+
+/* Multiplying and shifting, as hashes without a secret do, can be turned round: ints that would all have zeros at the end. */
+START_TEST(keys_cannot_be_chosen_to_meet)
+{
+    bool seen[256] = { false };
+    int n_places = 0;
+
+    for (uint64_t i = 0; i < 4096; i++) {
+        uint64_t x = unmultiply(unshift(unmultiply(unshift(i << 20, 29), 0xd6e8feb86659fd93), 32), 0x9e3779b97f4a7c15), hash;
+        par_obj *key = par_int((int64_t)(x ^ PAR_INT));
+        ck_assert(pari_obj_hash(key, &hash));
+        n_places += !seen[hash & 255];
+        seen[hash & 255] = true;
+        par_obj_free(key);
+    }
+    ck_assert_int_gt(n_places, 200);
+}
+END_TEST
+
 START_TEST(dict_update_moves_all_pairs)
 {
     par_obj *dict = par_obj_dict(), *other = par_obj_dict();
@@ -1028,6 +1068,7 @@ add_dicts(Suite *suite)
     tcase_add_test(dicts, dict_walks_all_pairs_in_order);
     tcase_add_test(dicts, dict_is_right_after_many_random_changes);
     tcase_add_test(dicts, dict_finds_each_of_many_keys);
+    tcase_add_test(dicts, keys_cannot_be_chosen_to_meet);
     tcase_add_test(dicts, dict_update_moves_all_pairs);
     tcase_add_test(dicts, dicts_are_equal_in_any_order);
     tcase_add_test(dicts, record_has_a_name_and_items);

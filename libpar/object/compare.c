@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * compare.c: when two objects are equal, which is less, and the hash by which a dict finds its keys.
+ * compare.c: when two objects are equal, and which is less.
  *
  * bool, int and float are all numbers and compare by exact value, not by what an int becomes as a double. UTF-8 sorts as its
  * code points do, so bytes decide the order of text.
@@ -160,73 +160,5 @@ pari_obj_order(const par_obj *a, const par_obj *b, int *order)
     case PAR_LIST:
     case PAR_TUPLE: return order_of_seqs(a, b, order);
     default: return pari_fail(EINVAL);
-    }
-}
-
-/* ---- hash */
-
-static uint64_t
-mix(uint64_t hash, uint64_t word)
-{
-    hash = (hash ^ word) * 0x9e3779b97f4a7c15;
-    hash ^= hash >> 32;
-    hash *= 0xd6e8feb86659fd93;
-    return hash ^ hash >> 29;
-}
-
-uint64_t
-pari_hash_text(const char *text, size_t size)
-{
-    uint64_t word, hash = mix(PAR_STR, size);
-
-    for (; size >= sizeof word; text += sizeof word, size -= sizeof word) {
-        memcpy(&word, text, sizeof word);
-        hash = mix(hash, word);
-    }
-    word = 0;
-    if (size > 0)
-        memcpy(&word, text, size);
-    return mix(hash, word);
-}
-
-static uint64_t
-hash_float(const par_obj *obj)
-{
-    uint64_t bits;
-
-    if (isnan(obj->real)) /* equals nothing: only let many of them not meet in one place */
-        return mix(PAR_FLOAT, (uintptr_t)obj);
-    if (obj->real >= -TWO_TO_63 && obj->real < TWO_TO_63 && obj->real == (double)(int64_t)obj->real)
-        return mix(PAR_INT, (uint64_t)(int64_t)obj->real);
-    memcpy(&bits, &obj->real, sizeof bits);
-    return mix(PAR_FLOAT, bits);
-}
-
-static bool
-hash_tuple(const par_obj *tuple, uint64_t *hash)
-{
-    uint64_t one, all = mix(PAR_TUPLE, tuple->size);
-
-    for (size_t i = 0; i < tuple->size; i++) {
-        if (!pari_obj_hash(par_obj_item(tuple, i), &one))
-            return false;
-        all = mix(all, one);
-    }
-    *hash = all;
-    return true;
-}
-
-bool
-pari_obj_hash(const par_obj *key, uint64_t *hash)
-{
-    switch (par_obj_type(key)) {
-    case PAR_NONE: *hash = mix(PAR_NONE, 0); return true;
-    case PAR_BOOL:
-    case PAR_INT: *hash = mix(PAR_INT, (uint64_t)par_obj_as_int(key, 0)); return true;
-    case PAR_FLOAT: *hash = hash_float(key); return true;
-    case PAR_STR: *hash = pari_hash_text(((const struct pari_text *)key)->data, key->size); return true;
-    case PAR_BYTES: *hash = ~pari_hash_text(((const struct pari_text *)key)->data, key->size); return true;
-    case PAR_TUPLE: return hash_tuple(key, hash);
-    default: return false;
     }
 }

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -36,6 +37,16 @@ bool
 pari_mul(size_t n, size_t size, size_t *product)
 {
     return !__builtin_mul_overflow(n, size, product);
+}
+
+void
+pari_secret(uint64_t secret[static 2])
+{
+    const void *bytes = (const void *)getauxval(AT_RANDOM);
+
+    memset(secret, 0, 2 * sizeof *secret);
+    if (bytes)
+        memcpy(secret, bytes, 2 * sizeof *secret);
 }
 
 int

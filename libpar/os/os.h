@@ -123,6 +123,7 @@ pari_cpu_relax(void)
 void *pari_malloc(size_t size);                        /* zeroed; free() it */
 void *pari_realloc(void *p, size_t size);              /* the new part is not zeroed */
 bool pari_mul(size_t n, size_t size, size_t *product); /* false: overflow */
+void pari_secret(uint64_t secret[static 2]);           /* random, the same as long as the program runs */
 
 /* ---- the arena's memory (memory.c) */
 
