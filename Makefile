@@ -251,10 +251,11 @@ check-valgrind: examples ## the examples under valgrind, children included
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 REPLAYERS := $(FUZZ_TARGETS:%=$(B)/tests/fuzz/replay_%)
 
-$(B)/tests/fuzz/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c tests/fuzz/fuzz.h $(STATIC_LIB)
+$(B)/tests/fuzz/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c tests/fuzz/count.c tests/fuzz/fuzz.h $(STATIC_LIB)
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(filter-out -MMD -MP,$(COMPILE)) $(PAR_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^) $(STATIC_LIB) $(LDLIBS)
+	$(Q)$(filter-out -MMD -MP,$(COMPILE)) $(PAR_LDFLAGS) $(LDFLAGS) -Wl,--wrap=pari_malloc,--wrap=pari_realloc \
+		-o $@ $(filter %.c,$^) $(STATIC_LIB) $(LDLIBS)
 
 .PHONY: check-corpus check-fuzz
 check-corpus: $(REPLAYERS) ## replay the fuzz targets' corpus
@@ -264,6 +265,10 @@ check-corpus: $(REPLAYERS) ## replay the fuzz targets' corpus
 
 check-fuzz: ## a million executions of each fuzz target (RUNS, FUZZ_SECONDS)
 	@mkdir -p $(B) && MAKE='$(MAKE)' tests/fuzz/check.sh $(B)
+
+.PHONY: merge-corpus
+merge-corpus: ## take into the corpus what check-fuzz has found, as few files as cover the same
+	@mkdir -p $(B) && MAKE='$(MAKE)' tests/fuzz/check.sh $(B) merge
 
 .PHONY: check-models
 check-models: ## the models of the sleeping, queue, condition, barrier and heap protocols, with spin

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * fuzz.h: what the fuzz targets share. A target is one function from bytes to nothing that may not crash; check_fuzz.sh links it
+ * fuzz.h: what the fuzz targets share. A target is one function from bytes to nothing that may not crash; check.sh links it
  * with libFuzzer, replay.c runs it over the corpus with any compiler.
  */
 #ifndef FUZZ_H
@@ -24,6 +24,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
             abort();                                                                        \
         }                                                                                   \
     } while (0)
+
+/* Bytes of private memory that the library has asked for, each enlargement counted anew (count.c). */
+extern size_t fuzz_allocated;
+
+/* What a decoder may ask for so many bytes. */
+static inline size_t
+fuzz_allowance(size_t size)
+{
+    return 300 * size + ((size_t)256 << 10);
+}
 
 /* The input, read piece by piece; zeros when it has ended. */
 struct fuzz_input {

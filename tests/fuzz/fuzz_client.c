@@ -10,9 +10,11 @@
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    size_t before = fuzz_allocated;
     par_obj *result = read_reply(data, size);
     char *text;
 
+    must(fuzz_allocated - before <= fuzz_allowance(size));
     if (result == NULL) {
         must(errno == EBADMSG || errno == ENOENT || errno == EINVAL || errno == ELOOP || errno == ENOMEM ||
              errno == EOVERFLOW || errno == EMSGSIZE);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * fuzz_pickle.c: bytes as a pickle. What can be read can be printed, written and read again, and is the same then.
+ * fuzz_pickle.c: bytes as a pickle. What can be read can be printed, written and read again, and is the same then. What reading it
+ * asks for stays in proportion to the bytes, what printing it asks for to that.
  */
 #include "fuzz.h"
 
+#include "../../libpar/object/object.h"
 #include "../../libpar/object/pickle.h"
 
 static void
@@ -25,15 +27,19 @@ check_round_trip(const par_obj *obj)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    size_t before = fuzz_allocated, taken;
     par_obj *obj = pari_unpickle(data, size);
     char *text;
 
+    taken = fuzz_allocated - before;
+    must(taken <= fuzz_allowance(size));
     if (obj == NULL) {
         must(errno == EBADMSG || errno == EPROTONOSUPPORT || errno == EOVERFLOW || errno == ELOOP || errno == EMSGSIZE);
         return 0;
     }
     text = par_obj_repr(obj);
-    must(text != NULL);
+    must(text != NULL && pari_utf8_is_valid(text, strlen(text)));
+    must(fuzz_allocated - before - taken <= 16 * taken + 1024);
     free(text);
     check_round_trip(obj);
     par_obj_free(obj);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * fuzz_service.c: bytes as what a client sends to a manager's server: messages, each after a byte that says whom it asks and two of
- * length. Every answer is a frame around a pickle of (kind, payload).
+ * length. Every answer is a frame around a pickle of (kind, payload). What a message costs stays in proportion to its bytes and to
+ * what is stored already.
  */
 #include "fuzz.h"
 
@@ -40,10 +41,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (fuzz_left(&in) > 0) {
         bool is_control = (fuzz_take(&in, 1) & 1) != 0;
         size_t length = (size_t)fuzz_take(&in, 2);
+        size_t before = fuzz_allocated;
         int answered;
         if (length > fuzz_left(&in))
             length = fuzz_left(&in);
         answered = (is_control ? pari_service_control : pari_service_call)(&service, in.at, length, &out);
+        must(fuzz_allocated - before <= 4 * fuzz_allowance(size));
         in.at += length;
         if (answered >= 0)
             check_answer(&out);
