@@ -72,7 +72,7 @@ HEADERS := $(sort $(wildcard include/par/*.h))
 EXAMPLE_SOURCES := $(sort $(wildcard examples/*.c))
 
 # Programs of their own, tests/kill/kill and so on; the suite of the same name runs a sample.
-CAMPAIGNS := kill faults
+CAMPAIGNS := kill faults leaks
 campaign = $(B)/tests/$(1)/$(1)
 SAMPLED := $(if $(SANITIZE),,$(foreach name,$(CAMPAIGNS),$(if $(filter * $(name),$(T)),$(call campaign,$(name)))))
 
@@ -214,6 +214,9 @@ check-kill: $(call campaign,kill) ## every operation, killed at every instructio
 
 check-faults: $(call campaign,faults) ## every system call that can fail, failing; old kernels; limits (minutes)
 	@$< && tests/faults/outside.sh $<
+
+check-leaks: $(call campaign,leaks) ## every object made and destroyed 10^5 times, a process 10^3: nothing may grow (minutes)
+	@$<
 
 check-20: tests all examples $(SAMPLED) ## the tests twenty times in a row
 	@for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do \
