@@ -65,11 +65,8 @@ other_process(const struct par_conn *c)
 static void
 ring_bell(const struct par_conn *c)
 {
-    int state = pari_cancel_off();
-
     if (atomic_exchange(&c->out->bell_is_armed, 0) != 0 && pari_fd_ring(c->fd) != 0)
         atomic_store(&c->out->bell_is_armed, 1); /* no memory for the byte: the next message rings. Or the peer is gone */
-    pari_cancel_restore(state);
 }
 
 /* By a receiver that found the lane empty; it must look again afterwards. Draining comes first: a byte that is drained was rung
@@ -77,11 +74,8 @@ ring_bell(const struct par_conn *c)
 static void
 arm_bell(const struct par_conn *c)
 {
-    int state = pari_cancel_off();
-
     pari_fd_drain(c->fd);
     (void)atomic_exchange(&c->in->bell_is_armed, 1);
-    pari_cancel_restore(state);
 }
 
 /* ---- sending */

@@ -79,10 +79,11 @@ static struct pari_child *
 start_server(char address[PARI_ADDRESS_SIZE])
 {
     struct pari_server_sockets sockets;
-    struct pari_child *child;
+    struct pari_child *child = NULL;
+    int cancel = pari_cancel_off();
 
     if (pari_server_open(&sockets, address) != 0)
-        return NULL;
+        goto out;
     child = pari_child_start(pari_server_main, &sockets,
                              &(struct pari_child_opts){ .keep = (int[]){ sockets.listener, sockets.epoll },
                                                         .n_keep = 2,
@@ -90,6 +91,8 @@ start_server(char address[PARI_ADDRESS_SIZE])
                                                         .is_daemon = true,
                                                         .is_service = true });
     pari_server_close(&sockets);
+out:
+    pari_cancel_restore(cancel);
     return child;
 }
 

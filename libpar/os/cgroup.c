@@ -17,12 +17,13 @@
 static void
 read_text(const char *path, char *text, size_t size)
 {
-    int fd = pari_fault(PARI_CALL_READ_FILE) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    int cancel = pari_cancel_off(), fd = pari_fault(PARI_CALL_READ_FILE) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? 0 : read(fd, text, size - 1);
 
     text[n > 0 ? n : 0] = '\0';
     if (fd >= 0)
         (void)close(fd);
+    pari_cancel_restore(cancel);
 }
 
 static uint64_t

@@ -67,13 +67,15 @@ pari_fd_track(int fd)
 void
 pari_fd_close(int fd)
 {
-    int saved = errno;
+    int saved = errno, cancel;
 
     if (fd < 0)
         return;
     if (fd < MAX_FD)
         atomic_fetch_and(&tracked[fd / BITS], ~(UINT64_C(1) << fd % BITS));
+    cancel = pari_cancel_off();
     (void)close(fd);
+    pari_cancel_restore(cancel);
     errno = saved;
 }
 
@@ -97,10 +99,12 @@ int
 pari_fd_ring(int fd)
 {
     ssize_t n;
+    int cancel = pari_cancel_off();
 
     do
         n = pari_fault(PARI_CALL_SEND) ? -1 : send(fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
+    pari_cancel_restore(cancel);
     return n == 1 || errno == EAGAIN ? 0 : -1;
 }
 
@@ -109,10 +113,12 @@ pari_fd_drain(int fd)
 {
     char bytes[64];
     ssize_t n;
+    int cancel = pari_cancel_off();
 
     do
         n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
     while (n > 0 || (n < 0 && errno == EINTR));
+    pari_cancel_restore(cancel);
 }
 
 /* Rounded up, so that a poll never ends before its moment. */
@@ -128,11 +134,13 @@ int
 pari_fd_poll(int fd, short events, int64_t until)
 {
     struct pollfd one = { .fd = fd, .events = events, .revents = 0 };
-    int n;
+    int n, cancel;
 
     if (pari_fault(PARI_CALL_POLL))
         return -1;
+    cancel = pari_cancel_off();
     n = poll(&one, 1, milliseconds_until(until));
+    pari_cancel_restore(cancel);
     return n < 0 ? -1 : n;
 }
 

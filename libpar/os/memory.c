@@ -141,13 +141,15 @@ growth(int result)
 int
 pari_commit(int fd, uint64_t offset, uint64_t length)
 {
-    int result;
+    int result, cancel;
 
     if (!is_within_file_limit(offset + length))
         return pari_fail(ENOSPC);
+    cancel = pari_cancel_off(); /* the caller holds the heap's lock */
     do
         result = pari_fault(PARI_CALL_FALLOCATE) ? -1 : fallocate(fd, 0, (off_t)offset, (off_t)length);
     while (result != 0 && errno == EINTR);
+    pari_cancel_restore(cancel);
     return growth(result);
 }
 

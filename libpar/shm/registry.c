@@ -438,12 +438,13 @@ join_locked(void)
 pari_member
 pari_join(void)
 {
-    int result;
+    int result, cancel = pari_cancel_off(); /* the lock is a plain one: nobody could take it again */
 
     if (pari_at_fork(forget_me) != 0)
         return 0;
     pari_private_lock();
     result = join_locked();
     pari_private_unlock();
+    pari_cancel_restore(cancel);
     return result == 0 ? pari_me : 0;
 }
