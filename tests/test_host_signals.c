@@ -546,6 +546,183 @@ START_TEST(a_pending_cancellation_strikes_in_no_call)
 }
 END_TEST
 
+/* ---- calls that succeed under fire, on both sides */
+
+#define ROUNDS 300
+#define N_SUCCESSES 8
+
+/* A child's timer is its own: fork does not inherit it, but the handler. */
+static int
+both_add(par_conn *c)
+{
+    (void)c;
+    for (int i = 0; i < ROUNDS; i++) {
+        if (par_lock_acquire(&shared->lock, par_in(LONG)) != 0)
+            return 1;
+        shared->count[0]++;
+        if (par_lock_release(&shared->lock) != 0 || par_lock_acquire(&shared->fair_lock, par_in(LONG)) != 0)
+            return 2;
+        shared->count[1]++;
+        if (par_lock_release(&shared->fair_lock) != 0 || par_rlock_acquire(&shared->rlock, par_in(LONG)) != 0)
+            return 3;
+        shared->count[2]++;
+        if (par_rlock_release(&shared->rlock) != 0)
+            return 4;
+    }
+    return 0;
+}
+
+static int
+both_meet(par_conn *c)
+{
+    (void)c;
+    for (int i = 0; i < ROUNDS; i++)
+        if (par_barrier_wait(&shared->barrier, par_in(LONG)) < 0)
+            return 1;
+    return 0;
+}
+
+/* In turn; the child (c is its end) makes the turn odd. */
+static int
+both_take_turns(par_conn *c)
+{
+    int mine = c != NULL, error = par_lock_acquire(&shared->lock, par_in(LONG));
+
+    for (int i = 0; error == 0 && i < ROUNDS; i++) {
+        while (error == 0 && shared->turn % 2 == mine)
+            error = par_condition_wait(&shared->condition, &shared->lock, par_in(LONG));
+        shared->turn++;
+        (void)par_condition_notify_all(&shared->condition);
+    }
+    return error != 0 || par_lock_release(&shared->lock) != 0;
+}
+
+static int
+both_echo(par_conn *c)
+{
+    bool is_child = c != NULL;
+
+    c = is_child ? c : full[0];
+    for (int n = 0, got = -1; n < ROUNDS; n++) {
+        if (!is_child && par_conn_send(c, &n, sizeof n, par_in(LONG)) != 0)
+            return 1;
+        if (par_conn_recv(c, &got, sizeof got, par_in(LONG)) != (ssize_t)sizeof got || got != n)
+            return 2;
+        if (is_child && par_conn_send(c, &n, sizeof n, par_in(LONG)) != 0)
+            return 3;
+    }
+    return 0;
+}
+
+/* The queue has room for one: the parent waits at each put, the child at each get. */
+static int
+both_use_the_queue(par_conn *c)
+{
+    for (int n = 0, got = -1; n < ROUNDS; n++)
+        if (c == NULL ? par_queue_put(full_queue, &n, sizeof n, par_in(LONG)) != 0
+                      : par_queue_get(full_queue, &got, sizeof got, par_in(LONG)) != (ssize_t)sizeof got || got != n ||
+                            par_queue_task_done(full_queue) != 0)
+            return 1;
+    return c == NULL && par_queue_join(full_queue, par_in(LONG)) != 0 ? 2 : 0;
+}
+
+static int
+parent_starts_and_joins(par_conn *c)
+{
+    for (int i = 0; c == NULL && i < 20; i++) {
+        par_process *process = par_process_start(return_seven, NULL, 0, NULL);
+        par_thread *thread = par_thread_start(return_seven, NULL, 0, NULL);
+        if (par_process_join(process, par_in(LONG)) != 0 || par_process_exitcode(process) != 7 ||
+            par_thread_join(thread, par_in(LONG)) != 0 || par_thread_exitcode(thread) != 7)
+            return 1;
+        par_process_free(process);
+        par_thread_free(thread);
+    }
+    return 0;
+}
+
+static int
+parent_maps(par_conn *c)
+{
+    int in[ROUNDS], out[ROUNDS] = { 0 };
+    par_pool *two;
+
+    if (c != NULL)
+        return 0;
+    for (int i = 0; i < ROUNDS; i++)
+        in[i] = i;
+    two = par_pool_new(&(par_pool_opts){ .workers = 2 });
+    for (int i = 0; i < 20; i++)
+        if (par_pool_map(two, task_copies, in, out, ROUNDS) != 0 || memcmp(in, out, sizeof in) != 0)
+            return 1;
+    par_pool_free(two);
+    return 0;
+}
+
+static int
+both_append(par_conn *c)
+{
+    (void)c;
+    for (int i = 0; i < ROUNDS; i++)
+        if (par_list_append(list, par_int(i), par_in(LONG)) != 0)
+            return 1;
+    return 0;
+}
+
+static int (*const successes[N_SUCCESSES])(par_conn *c) = { both_add,    both_meet,          both_take_turns,
+                                                            both_echo,   both_use_the_queue, parent_starts_and_joins,
+                                                            parent_maps, both_append };
+static int which_success;
+
+static int
+other_side(void *arg)
+{
+    int result;
+
+    fire_every(FIRE_US);
+    result = successes[which_success](arg);
+    fire_every(0);
+    return result;
+}
+
+static void
+assert_sums(void)
+{
+    const long expected = successes[which_success] == both_add ? 2 * ROUNDS : 0;
+
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(shared->count[i], expected);
+    ck_assert_int_eq(par_list_len(list, par_in(LONG)), successes[which_success] == both_append ? 2 * ROUNDS : 0);
+}
+
+START_TEST(calls_succeed_with_signals_on_both_sides)
+{
+    par_process *other;
+
+    make_manager();
+    make_shared();
+    which_success = _i % N_SUCCESSES;
+    ck_assert_int_eq(par_pipe(full, &(par_pipe_opts){ .duplex = true }), 0);
+    ck_assert_ptr_nonnull(full_queue = par_queue_new(&(par_queue_opts){ .maxsize = 1 }));
+    handle_alarm(count_signal, _i < N_SUCCESSES ? 0 : SA_RESTART);
+    other = par_process_start(other_side, full[1], 0, &(par_process_opts){ .give = { full[1] } });
+    ck_assert_ptr_nonnull(other);
+    fire_every(FIRE_US);
+    ck_assert_int_eq(successes[which_success](NULL), 0);
+    ck_assert_int_eq(par_process_join(other, par_in(LONG)), 0);
+    fire_every(0);
+    ck_assert_int_eq(par_process_exitcode(other), 0);
+    assert_sums();
+    par_process_free(other);
+    par_conn_free(full[0]);
+    par_conn_free(full[1]);
+    par_queue_free(full_queue);
+    par_list_free(list);
+    par_manager_free(manager);
+    par_shared_free(shared);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -553,6 +730,7 @@ main(void)
     TCase *fire = fixture_case(s, "waits under fire"), *ends = fixture_case(s, "ends of a wait");
 
     tcase_add_loop_test(fire, signals_never_end_a_wait_before_its_deadline, 0, 2 * N_WAITS);
+    tcase_add_loop_test(fire, calls_succeed_with_signals_on_both_sides, 0, 2 * N_SUCCESSES);
     tcase_add_loop_test(ends, interrupt_from_a_handler_ends_every_wait, 0, N_WAITS);
     tcase_add_loop_test(ends, a_cancelled_thread_leaves_no_wait_half_done, 0, N_WAITS);
     tcase_add_test(ends, a_pending_cancellation_strikes_in_no_call);
