@@ -51,17 +51,32 @@ pari_fd_keep(const int *keep, unsigned n)
     n_kept = n;
 }
 
-void
+int
+pari_fd_lift(int fd)
+{
+    int higher;
+
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    higher = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    pari_fd_close(fd);
+    return higher;
+}
+
+int
 pari_fd_track(int fd)
 {
-    int word = fd / BITS, seen = atomic_load(&highest);
+    int word, seen = atomic_load(&highest);
 
+    fd = pari_fd_lift(fd);
     if (fd < 0 || fd >= MAX_FD)
-        return;
+        return fd;
+    word = fd / BITS;
     (void)pari_at_fork(close_tracked);
     atomic_fetch_or(&tracked[word], UINT64_C(1) << fd % BITS);
     while (seen < word && !atomic_compare_exchange_weak(&highest, &seen, word))
         ;
+    return fd;
 }
 
 void
@@ -84,9 +99,13 @@ socket_pair(int end[2], int flags)
 {
     if (pari_fault(PARI_CALL_SOCKETPAIR) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0, end) != 0)
         return -1;
-    pari_fd_track(end[0]);
-    pari_fd_track(end[1]);
-    return 0;
+    end[0] = pari_fd_track(end[0]);
+    end[1] = pari_fd_track(end[1]);
+    if (end[0] >= 0 && end[1] >= 0)
+        return 0;
+    pari_fd_close(end[0]);
+    pari_fd_close(end[1]);
+    return -1;
 }
 
 int

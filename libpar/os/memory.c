@@ -56,7 +56,7 @@ pari_memfd(void)
 
     if (pari_fault(PARI_CALL_MEMFD))
         return -1;
-    fd = memfd_create("libpar", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    fd = pari_fd_lift(memfd_create("libpar", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (fd < 0)
         return -1;
     /* Nobody can cut the file under a mapping (SIGBUS). A kernel without seals gives the same file, unprotected. */

@@ -194,7 +194,8 @@ pid_t pari_tid(void); /* the calling thread, cached */
 
 /* ---- descriptors (fd.c): always CLOEXEC; those tracked are closed in every forked child but for the ones given to it */
 
-void pari_fd_track(int fd);
+int pari_fd_lift(int fd);  /* away from 0, 1 and 2, which a program may have closed and yet use; -1, closed: errno is set */
+int pari_fd_track(int fd); /* lifted; -1 is passed on */
 void pari_fd_keep(const int *keep, unsigned n);        /* in the next fork of this thread; pari_fork's own */
 void pari_fd_close(int fd);                            /* untracks; -1 is fine; keeps errno */
 int pari_fd_bell(int end[2]);                          /* a tracked, non-blocking socket pair */

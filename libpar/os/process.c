@@ -142,14 +142,9 @@ pari_fork(const int *keep, unsigned n_keep, bool reset_signals)
 int
 pari_pidfd(pid_t pid)
 {
-    int fd;
-
     if (pari_fault(PARI_CALL_PIDFD_OPEN))
         return -1;
-    fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (fd >= 0)
-        pari_fd_track(fd);
-    return fd;
+    return pari_fd_track((int)syscall(SYS_pidfd_open, pid, 0));
 }
 
 int

@@ -59,9 +59,7 @@ socket_new(void)
 {
     int fd = pari_fault(PARI_CALL_SOCKET) ? -1 : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-    if (fd >= 0)
-        pari_fd_track(fd);
-    return fd;
+    return pari_fd_track(fd);
 }
 
 /* Closes a half-made socket; the errno of the failure is kept. */
@@ -112,9 +110,9 @@ pari_socket_accept(int listener)
     do
         fd = pari_fault(PARI_CALL_ACCEPT) ? -1 : accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+    fd = pari_fd_track(fd);
     if (fd < 0)
         return -1;
-    pari_fd_track(fd);
     return check_peer(fd) == 0 ? fd : give_up(fd);
 }
 
@@ -192,9 +190,7 @@ pari_epoll_new(void)
 {
     int fd = pari_fault(PARI_CALL_EPOLL) ? -1 : epoll_create1(EPOLL_CLOEXEC);
 
-    if (fd >= 0)
-        pari_fd_track(fd);
-    return fd;
+    return pari_fd_track(fd);
 }
 
 static int
