@@ -312,9 +312,11 @@ join_pthread(struct record *record, par_time deadline)
 {
     int64_t ns = deadline.ns == PAR_NOWAIT.ns ? 0 : LEAVE_NS;
     struct timespec until;
+    int cancel;
 
     if (!claim_join(record))
         return;
+    cancel = pari_cancel_off();                  /* nobody else would join it any more */
     (void)clock_gettime(CLOCK_REALTIME, &until); /* all that pthread_timedjoin_np knows; a jump costs one short wait */
     until.tv_sec += (until.tv_nsec + ns) / 1000000000;
     until.tv_nsec = (until.tv_nsec + ns) % 1000000000;
@@ -323,6 +325,7 @@ join_pthread(struct record *record, par_time deadline)
         record->is_joined = false;
         pari_private_unlock();
     }
+    pari_cancel_restore(cancel);
 }
 
 int
