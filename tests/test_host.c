@@ -389,6 +389,48 @@ START_TEST(one_processor_is_enough)
 }
 END_TEST
 
+/* ---- a fully buffered stdout */
+
+static int
+print_a_line(void *arg)
+{
+    printf("child\n");
+    (void)arg;
+    return 0;
+}
+
+static int
+print_into_pipe(void *arg)
+{
+    par_process *process;
+
+    if (dup2(*(int *)arg, STDOUT_FILENO) < 0 || setvbuf(stdout, NULL, _IOFBF, 1 << 16) != 0)
+        return 1;
+    printf("before\n");
+    process = par_process_start(print_a_line, NULL, 0, NULL);
+    printf("between\n");
+    if (par_process_join(process, par_in(LONG)) != 0 || try_pool() != 0 || try_manager() != 0)
+        return 2;
+    printf("after\n");
+    par_process_free(process);
+    fflush(stdout);
+    return 0;
+}
+
+START_TEST(text_in_a_full_buffer_comes_once_and_in_order)
+{
+    char text[200] = "";
+    int end[2];
+
+    ck_assert_int_eq(pipe(end), 0);
+    ck_assert_int_eq(fixture_in_child(print_into_pipe, &end[1]), 0);
+    close(end[1]);
+    ck_assert_int_gt(read(end[0], text, sizeof text - 1), 0);
+    close(end[0]);
+    ck_assert_str_eq(text, "before\nchild\nbetween\nafter\n");
+}
+END_TEST
+
 /* ---- the end of the program, by Ctrl-C or by a signal to it alone */
 
 static par_event *is_ready; /* in the family of the test */
@@ -476,6 +518,7 @@ main(void)
     tcase_add_test(inside, the_program_forks_while_its_threads_are_in_calls);
     tcase_add_test(inside, a_dead_peer_never_raises_sigpipe);
     tcase_add_test(inside, one_processor_is_enough);
+    tcase_add_test(inside, text_in_a_full_buffer_comes_once_and_in_order);
     tcase_add_test(end, an_exit_handler_uses_everything);
     tcase_add_test(end, exit_does_not_wait_for_threads_in_calls);
     tcase_add_loop_test(end, what_belongs_to_a_killed_program_ends_and_a_plain_child_lives, 0, 2);
