@@ -7,6 +7,7 @@
 #include <par/shared.h>
 #include <par/sync.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -269,6 +270,43 @@ START_TEST(end_of_the_main_thread_is_no_death)
     par_event_set(&s->go_on);
     ck_assert_int_eq(fixture_wait(child), 0);
     ck_assert(pari_member_is_dead(s->member));
+}
+END_TEST
+
+static int
+hold_next_byte(void *arg)
+{
+    struct stage *s = arg;
+
+    if (pari_record_lock(pari_arena_fd, pari_arena->next_slot) != 0)
+        return 1;
+    par_event_set(&s->born);
+    while (!par_event_is_set(&s->go_on)) /* without a slot of its own */
+        sched_yield();
+    return 0;
+}
+
+/* As by one that is killed when it has the byte of a slot, but not yet the slot: the lock of the registry is free before the byte. */
+START_TEST(slot_whose_byte_is_held_is_passed_over)
+{
+    struct stage *s = make_stage();
+    unsigned next = pari_arena->next_slot;
+    pid_t child = fixture_fork(hold_next_byte, s), guest;
+    pari_member member;
+    while (!par_event_is_set(&s->born))
+        sched_yield();
+    member = pari_member_reserve();
+    ck_assert_uint_ne(member, 0);
+    ck_assert_uint_ne(pari_slot_of(member), next);
+    pari_member_release(member);
+    pari_arena->next_slot = next;
+    par_event_clear(&s->born);
+    guest = fixture_fork(join_and_wait, s);
+    ck_assert_int_eq(par_event_wait(&s->born, par_in(20)), 0);
+    ck_assert_uint_ne(pari_slot_of(s->member), next);
+    par_event_set(&s->go_on);
+    ck_assert_int_eq(fixture_wait(guest), 0);
+    ck_assert_int_eq(fixture_wait(child), 0);
 }
 END_TEST
 
@@ -557,6 +595,7 @@ main(void)
     tcase_add_test(several, zombie_is_dead);
     tcase_add_test(several, stopped_is_not_dead);
     tcase_add_test(several, end_of_the_main_thread_is_no_death);
+    tcase_add_test(several, slot_whose_byte_is_held_is_passed_over);
     tcase_add_test(several, children_forked_while_threads_are_in_libpar_are_whole);
     tcase_add_test(several, slots_of_the_dead_are_used_again_under_another_name);
     tcase_add_test(several, starting_child_of_a_dead_parent_is_swept_and_cannot_be_born);

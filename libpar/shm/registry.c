@@ -255,6 +255,14 @@ pari_registry_sweep(void)
     return n;
 }
 
+/* One that was killed while it claimed a slot has its byte for a moment longer than the registry's lock: the kernel gives back an
+ * address space, with its robust mutexes, before the files. */
+static bool
+is_free(const struct pari_slot *slot, unsigned index)
+{
+    return state_of(atomic_load(&slot->tag)) == SLOT_FREE && pari_record_is_held(pari_arena_fd, index) != 1;
+}
+
 static int
 find_free(void)
 {
@@ -266,7 +274,7 @@ find_free(void)
         uint64_t tag = atomic_load(&slot->tag);
         if (is_abandoned(slot, index, tag))
             (void)release_slot(slot, index, tag);
-        if (state_of(atomic_load(&slot->tag)) == SLOT_FREE)
+        if (is_free(slot, index))
             return (int)index;
     }
     return -1;
