@@ -72,7 +72,7 @@ HEADERS := $(sort $(wildcard include/par/*.h))
 EXAMPLE_SOURCES := $(sort $(wildcard examples/*.c))
 
 # Programs of their own, tests/kill/kill and so on; the suite of the same name runs a sample.
-CAMPAIGNS := kill faults leaks
+CAMPAIGNS := kill storm faults leaks
 campaign = $(B)/tests/$(1)/$(1)
 SAMPLED := $(if $(SANITIZE),,$(foreach name,$(CAMPAIGNS),$(if $(filter * $(name),$(T)),$(call campaign,$(name)))))
 
@@ -210,6 +210,9 @@ $(foreach name,$(CAMPAIGNS),$(eval $(call campaign_rules,$(name))))
 
 .PHONY: $(CAMPAIGNS:%=check-%)
 check-kill: $(call campaign,kill) ## every operation, killed at every instruction (minutes)
+	@$<
+
+check-storm: $(call campaign,storm) ## 10^5 random kills of processes that use everything at once (minutes)
 	@$<
 
 check-faults: $(call campaign,faults) ## every system call that can fail, failing; old kernels; limits (minutes)
