@@ -181,8 +181,10 @@ barrier_party(char *told)
     kill_inside(meet);
     if (par_barrier_wait(&shared->barrier, par_in(limit)) >= 0)
         return false;
-    snprintf(told, TEXT, "%s", strerror(errno));
-    return errno == EOWNERDEAD;
+    if (errno != EOWNERDEAD)
+        return false;
+    snprintf(told, TEXT, "is told that a party has died");
+    return true;
 }
 
 static bool

@@ -144,7 +144,8 @@ END_TEST
     "Killed: the holder of a lock\n" python "    libpar  goes on \\(" SECONDS                                          \
     " s\\): has the lock, which process [1-9][0-9]* died in\n"                                                         \
     "Killed: a waiter for an event, before set\n" python "    libpar  goes on \\(" SECONDS " s\\): the event is set\n" \
-    "Killed: a party that waits at a barrier\n" python "    libpar  goes on \\(" SECONDS " s\\): Owner died\n"         \
+    "Killed: a party that waits at a barrier\n" python "    libpar  goes on \\(" SECONDS                               \
+    " s\\): is told that a party has died\n"                                                                           \
     "Killed: an executor's worker, and the executor is used again\n" python "    libpar  goes on \\(" SECONDS          \
     " s\\): then 6 \\* 6 = 36\n"                                                                                       \
     "6 of 6 go on with libpar\n$"

@@ -111,16 +111,24 @@ count_children(void)
     return n;
 }
 
+/* Only glibc tells. */
+static long
+malloc_in_use(void)
+{
+#ifdef __GLIBC__
+    return (long)mallinfo2().uordblks;
+#else
+    return 0;
+#endif
+}
+
 static struct stock
 take_stock(void)
 {
-    return (struct stock){ count_entries("/proc/self/fd"),
-                           count_maps(),
-                           count_entries("/proc/self/task"),
-                           count_children(),
-                           count_slots(),
-                           (long)pari_heap_in_use(),
-                           (long)mallinfo2().uordblks };
+    return (struct stock){
+        count_entries("/proc/self/fd"), count_maps(),   count_entries("/proc/self/task"), count_children(), count_slots(),
+        (long)pari_heap_in_use(),       malloc_in_use()
+    };
 }
 
 static struct stock

@@ -124,6 +124,26 @@ count_threads(long expected)
     return n;
 }
 
+/* Only glibc tells. */
+static long
+malloc_in_use(void)
+{
+#ifdef __GLIBC__
+    return (long)mallinfo2().uordblks;
+#else
+    return 0;
+#endif
+}
+
+/* Else a thread of glibc's that finds malloc's lock taken makes a new arena, for life. */
+static void
+keep_malloc_simple(void)
+{
+#ifdef __GLIBC__
+    must(mallopt(M_ARENA_MAX, 1) == 1);
+#endif
+}
+
 static struct stock
 take_stock(long n_threads)
 {
@@ -136,7 +156,7 @@ take_stock(long n_threads)
     stock.n[ARENA] = (long)pari_heap_in_use();
     stock.n[SLOTS] = count_slots();
     stock.n[CHILDREN] = has_children();
-    stock.n[HEAP] = (long)mallinfo2().uordblks;
+    stock.n[HEAP] = malloc_in_use();
     stock.n[RSS] = resident_kib();
     return stock;
 }
@@ -165,7 +185,7 @@ world(const struct subject *subject, long cycles)
     bool is_fine;
 
     (void)alarm(WORLD_SECONDS);
-    must(mallopt(M_ARENA_MAX, 1) == 1); /* else a thread that finds the lock taken makes a new one, for life */
+    keep_malloc_simple();
     if (subject->setup != NULL)
         subject->setup();
     for (long i = 0; i < cycles / 10 + LEAST_WARM_UP; i++)
