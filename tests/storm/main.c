@@ -15,9 +15,9 @@
 #define N_VICTIMS_ALL 16 /* when all is stormed */
 #define SHARE_ALL 4      /* that takes a quarter of the kills */
 
-static struct part *const parts[] = { &queue_part,   &pipe_part, &lock_part,    &condition_part, &event_part,
-                                      &barrier_part, &pool_part, &manager_part, &server_part };
-#define N_PARTS ((int)(sizeof parts / sizeof *parts))
+static struct part *const all_parts[] = { &queue_part,   &pipe_part, &lock_part,    &condition_part, &event_part,
+                                          &barrier_part, &pool_part, &manager_part, &server_part };
+#define N_PARTS ((int)(sizeof all_parts / sizeof *all_parts))
 
 static struct {
     long kills;
@@ -51,9 +51,9 @@ storm_each(long n_kills)
     long kills, total = 0;
 
     for (int i = 0; i < N_PARTS; i++)
-        if (is_wanted(parts[i]->name)) {
-            kills = storm_run(&parts[i], 1, N_VICTIMS, n_kills, options.seed + (uint64_t)i);
-            print_row(parts[i]->name, kills, parts[i]);
+        if (is_wanted(all_parts[i]->name)) {
+            kills = storm_run(&all_parts[i], 1, N_VICTIMS, n_kills, options.seed + (uint64_t)i);
+            print_row(all_parts[i]->name, kills, all_parts[i]);
             total += kills;
         }
     return total;
@@ -66,14 +66,14 @@ storm_all(long n_kills)
     long kills;
 
     for (int i = 0; i < N_PARTS; i++) {
-        parts[i]->n_ops = 0;
-        memset(parts[i]->n_found, 0, sizeof parts[i]->n_found);
+        all_parts[i]->n_ops = 0;
+        memset(all_parts[i]->n_found, 0, sizeof all_parts[i]->n_found);
     }
-    kills = storm_run(parts, N_PARTS, N_VICTIMS_ALL, n_kills, options.seed + N_PARTS);
+    kills = storm_run(all_parts, N_PARTS, N_VICTIMS_ALL, n_kills, options.seed + N_PARTS);
     for (int i = 0; i < N_PARTS; i++) {
-        all.n_ops += parts[i]->n_ops;
+        all.n_ops += all_parts[i]->n_ops;
         for (int v = 0; v < N_VERDICTS; v++)
-            all.n_found[v] += parts[i]->n_found[v];
+            all.n_found[v] += all_parts[i]->n_found[v];
     }
     print_row(all.name, kills, &all);
     return kills;

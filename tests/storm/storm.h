@@ -48,10 +48,19 @@ struct part {
 extern struct part queue_part, pipe_part, lock_part, condition_part, event_part, barrier_part, pool_part, manager_part,
     server_part;
 
-/* ---- world.c */
+/* ---- page.c */
 
-/* Runs the parts in a world of their own, with n_victims at a time, until so many are doomed: how many were. Adds to the parts' sums. */
-long storm_run(struct part *const *parts, int n_parts, int n_victims, long n_kills, uint64_t seed);
+#define MAX_PIDS (1 << 22)
+
+extern struct page {
+    _Atomic bool is_over;
+    _Atomic long n_kills, n_lives, n_told;
+    _Atomic long ops[MAX_PARTS], found[MAX_PARTS][N_VERDICTS];
+    _Atomic unsigned char doomed[MAX_PIDS / 8];
+} * page;
+
+void page_new(uint64_t seed); /* all zero */
+void page_free(void);
 
 /* In a process that is to die: the kernel kills it within `microseconds`. */
 void doom(long microseconds);
@@ -71,6 +80,13 @@ par_time soon(void);
 
 /* A call with a deadline of soon() that returned -1 hung if it says ETIMEDOUT. */
 #define failed(part, what) found(&(part), errno == ETIMEDOUT ? HUNG : TORN, "line %d: %s: errno %d", __LINE__, what, errno)
+
+/* ---- world.c */
+
+/* Runs the parts in a world of their own, with n_victims at a time, until so many are doomed: how many were. Adds to the parts' sums. */
+long storm_run(struct part *const *parts, int n_parts, int n_victims, long n_kills, uint64_t seed);
+extern struct part *const *parts; /* that are stormed now */
+extern int n_parts;
 
 /* ---- ledger.c: what became of each item */
 

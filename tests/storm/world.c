@@ -8,10 +8,8 @@
 
 #include <dirent.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -20,8 +18,6 @@
 
 #define MAX_VICTIMS 16
 #define MAX_KEEPERS 64
-#define MAX_PIDS (1 << 22)
-#define MAX_TOLD 20       /* findings that are printed */
 #define WARM_UP 10        /* this part of the kills comes before stock is taken */
 #define STILL_TICKS 4000  /* without any progress: the world hangs */
 #define TICK_NS 10000000L /* of the watchdog */
@@ -42,124 +38,11 @@ struct keeper {
     int which;
 };
 
-/* Of a world, its children and the watchdog. Not libpar's memory. */
-static struct page {
-    _Atomic bool is_over;
-    _Atomic long n_kills, n_lives, n_told;
-    _Atomic long ops[MAX_PARTS], found[MAX_PARTS][N_VERDICTS];
-    _Atomic unsigned char doomed[MAX_PIDS / 8];
-} * page;
-
-static struct part *const *parts;
-static int n_parts;
+struct part *const *parts;
+int n_parts;
 static struct victim victim[MAX_VICTIMS];
 static struct keeper keeper[MAX_KEEPERS];
 static int n_keepers;
-static uint64_t seed, state;
-
-static const char *const verdict_name[] = { "fine", "lost", "duplicated", "hung", "torn", "leaked" };
-
-/* ---- chance (Marsaglia's xorshift) */
-
-void
-seed_random(uint64_t by)
-{
-    state = (seed + by) * UINT64_C(0x9e3779b97f4a7c15) | 1;
-}
-
-uint64_t
-random_below(uint64_t n)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (state >> 11) % n;
-}
-
-/* ---- what is found and counted */
-
-static int
-index_of(const struct part *part)
-{
-    for (int i = 0; i < n_parts; i++)
-        if (parts[i] == part)
-            return i;
-    abort();
-}
-
-void
-found(struct part *part, enum verdict verdict, const char *format, ...)
-{
-    char text[200];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    atomic_fetch_add(&page->found[index_of(part)][verdict], 1);
-    if (atomic_fetch_add(&page->n_told, 1) < MAX_TOLD)
-        dprintf(STDOUT_FILENO, "%s: %s: %s\n", part->name, verdict_name[verdict], text);
-}
-
-void
-count_op(struct part *part)
-{
-    atomic_fetch_add_explicit(&page->ops[index_of(part)], 1, memory_order_relaxed);
-}
-
-par_time
-soon(void)
-{
-    return par_in(PATIENCE);
-}
-
-/* ---- dooms */
-
-static void
-arm(int signal, uint64_t microseconds, long every_ns)
-{
-    struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = signal };
-    struct itimerspec at = { .it_interval = { 0, every_ns }, .it_value = { 0, (long)microseconds * 1000 + 1 } };
-    timer_t timer;
-
-    if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0 || timer_settime(timer, 0, &at, NULL) != 0) {
-        perror("a timer");
-        _exit(99);
-    }
-}
-
-void
-count_kills(long n)
-{
-    atomic_fetch_add(&page->n_kills, n);
-}
-
-void
-doom(long microseconds)
-{
-    pid_t pid = getpid();
-    uint64_t life = (uint64_t)microseconds, stop = random_below(life + 1);
-
-    atomic_fetch_or(&page->doomed[pid / 8], (unsigned char)(1 << pid % 8));
-    count_kills(1);
-    arm(random_below(4) == 0 ? SIGSEGV : SIGKILL, life, 0);
-    if (random_below(8) == 0) {
-        arm(SIGCONT, stop + random_below(3000), 3000000); /* first, or nobody would be there to arm it; again, if it is early */
-        arm(SIGSTOP, stop, 0);
-    }
-}
-
-bool
-is_doomed(pid_t pid)
-{
-    return pid > 0 && pid < MAX_PIDS && (atomic_load(&page->doomed[pid / 8]) & 1 << pid % 8) != 0;
-}
-
-long
-new_life(void)
-{
-    return atomic_fetch_add(&page->n_lives, 1);
-}
 
 /* Most die young: in joining the family, in their first calls. */
 static long
@@ -206,7 +89,7 @@ start_victim(struct victim *v)
     }
 }
 
-/* How victims and orphans may end: by their doom; a worker also with its pool. */
+/* It can have ended only by its doom. */
 static void
 bury(struct victim *v)
 {
@@ -243,18 +126,6 @@ keeper_of(pid_t pid)
     return NULL;
 }
 
-/* The library reaps its processes itself when it starts others. */
-static bool
-bury_a_process(void)
-{
-    for (int i = 0; i < MAX_VICTIMS; i++)
-        if (victim[i].pid != 0 && victim[i].process != NULL && !par_process_is_alive(victim[i].process)) {
-            bury(&victim[i]);
-            return true;
-        }
-    return false;
-}
-
 /* Whoever has ended: a victim, a keeper, or an orphan that a victim has left. False: nobody. */
 static bool
 bury_one(void)
@@ -264,8 +135,6 @@ bury_one(void)
     struct keeper *k;
     int status;
 
-    if (bury_a_process())
-        return true;
     if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
         return false;
     v = victim_of(info.si_pid);
@@ -504,9 +373,8 @@ storm_run(struct part *const *with, int n, int n_victims, long n_kills, uint64_t
 
     parts = with;
     n_parts = n;
-    seed = from;
-    page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED || (pid = fork()) < 0) {
+    page_new(from);
+    if ((pid = fork()) < 0) {
         perror("a world");
         exit(1);
     }
@@ -519,6 +387,6 @@ storm_run(struct part *const *with, int n, int n_victims, long n_kills, uint64_t
             parts[i]->n_found[v] += atomic_load(&page->found[i][v]);
     }
     kills = atomic_load(&page->n_kills);
-    (void)munmap(page, sizeof *page);
+    page_free();
     return kills;
 }
