@@ -4,6 +4,9 @@
  */
 #include "pipe.h"
 
+#define SHORT_SPIN_NS 2000
+#define LONG_SPIN_NS 50000
+
 /* ---- checks */
 
 static int
@@ -43,12 +46,39 @@ leave(struct par_conn *c)
     (void)c;
 }
 
-/* Has the end closed, or its owner died? Whatever it sent before is in the ring by then. */
+/* Is the other end closed, or its owner dead? Whatever it sent before is in the ring by then. */
 static bool
 is_gone(const struct par_conn *c)
 {
-    return atomic_load_explicit(&c->is_closed, memory_order_acquire) || /* partner: close_end */
-           pari_member_is_dead(pari_conn_owner(c));
+    return atomic_load_explicit(&c->peer->is_closed, memory_order_acquire) || /* partner: close_end */
+           pari_member_is_dead(pari_conn_owner(c->peer));
+}
+
+/* As is_gone, and remember that it is not. */
+static bool
+look_for_peer(struct par_conn *c)
+{
+    pari_member owner = pari_conn_owner(c->peer);
+    const _Atomic uint32_t *word = pari_member_alive_word(owner);
+    uint32_t value = atomic_load(word); /* before the look: a death after it changes the word */
+
+    if (is_gone(c))
+        return true;
+    c->seen.member = owner;
+    c->seen.word = word;
+    c->seen.value = pari_mutex_word_is_held(value) ? value : 0; /* one that is not born yet holds nothing */
+    return false;
+}
+
+/* As is_gone, at the price of three loads. Another process with the same thread id in the same slot would be taken for the peer:
+ * then a message goes to nobody, as if it had been sent just before the death, and a wait finds out. */
+static inline bool
+is_gone_now(struct par_conn *c)
+{
+    if (pari_likely(c->seen.value != 0 && atomic_load_explicit(c->seen.word, memory_order_relaxed) == c->seen.value &&
+                    c->seen.member == pari_conn_owner(c->peer)))
+        return atomic_load_explicit(&c->peer->is_closed, memory_order_acquire); /* partner: close_end */
+    return look_for_peer(c);
 }
 
 /* Whose death is to end a sleep at this end. */
@@ -58,6 +88,17 @@ other_process(const struct par_conn *c)
     pari_member owner = pari_conn_owner(c->peer);
 
     return owner == pari_self() ? 0 : owner;
+}
+
+/* Where this side runs, for the other one. Its line is written only when that has changed. */
+static int
+say_cpu(struct par_conn *c)
+{
+    int cpu = pari_cpu();
+
+    if (cpu != atomic_load_explicit(&c->cpu, memory_order_relaxed))
+        atomic_store_explicit(&c->cpu, cpu, memory_order_relaxed);
+    return cpu;
 }
 
 /* ---- the bell */
@@ -97,7 +138,7 @@ wait_for_room(struct par_conn *c, uint64_t need, bool is_big, par_time deadline)
         bool is_over = pari_is_over(deadline);
         uint32_t key = is_over ? 0 : pari_eventcount_prepare(&c->out->writable);
         pari_member peer = other_process(c);
-        int room = is_gone(c->peer) ? pari_fail(EPIPE) : look_for_room(c, need, is_big);
+        int room = is_gone(c) ? pari_fail(EPIPE) : look_for_room(c, need, is_big);
         if (room != 0)
             return room == 1 ? 0 : -1;
         if (is_over || pari_conn_is_closed(c))
@@ -107,12 +148,23 @@ wait_for_room(struct par_conn *c, uint64_t need, bool is_big, par_time deadline)
     }
 }
 
-/* Tell the receiver, wherever it waits. The fence of the notify stands between the message and both looks. */
 static void
-announce(const struct par_conn *c)
+wake_receiver(struct par_conn *c)
 {
+    (void)say_cpu(c);
     pari_eventcount_notify(&c->out->readable, 1);
-    if (pari_unlikely(atomic_load_explicit(&c->out->bell_is_armed, memory_order_relaxed) != 0))
+}
+
+/* Tell the receiver, wherever it waits. */
+static inline void
+announce(struct par_conn *c)
+{
+    struct lane *lane = c->out;
+
+    pari_fence_light(atomic_load_explicit(&lane->must_fence, memory_order_relaxed)); /* the message before both looks */
+    if (pari_unlikely(pari_eventcount_is_awaited(&lane->readable)))
+        wake_receiver(c);
+    if (pari_unlikely(atomic_load_explicit(&lane->bell_is_armed, memory_order_relaxed) != 0))
         ring_bell(c);
 }
 
@@ -134,7 +186,7 @@ send_message(struct par_conn *c, const void *data, size_t size, par_time deadlin
     bool is_big = pari_ring_is_big(ring, size);
     uint64_t need = pari_ring_need(ring, size);
 
-    if (is_gone(c->peer))
+    if (pari_unlikely(is_gone_now(c)))
         return pari_fail(EPIPE);
     if (pari_unlikely(look_for_room(c, need, is_big) != 1) && wait_for_room(c, need, is_big, deadline) != 0)
         return -1;
@@ -162,25 +214,55 @@ par_conn_send(par_conn *c, const void *data, size_t size, par_time deadline)
 
 /* ---- receiving */
 
+/* By a receiver that has said that it sleeps, or armed the bell, before it looks again. */
+static void
+fence(const struct par_conn *c)
+{
+    if (pari_fence_heavy() || atomic_load_explicit(&c->in->must_fence, memory_order_relaxed))
+        return;
+    atomic_store(&c->in->must_fence, true); /* what is under way meanwhile is found by the end of a slice */
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* How long a message is looked for before the sleep, in ns. Where the other side runs on another processor, as long as a wake-up
+ * across processors takes; on the same one it cannot send before we sleep. */
+static int64_t
+patience(struct par_conn *c)
+{
+    int cpu = say_cpu(c), peers = atomic_load_explicit(&c->peer->cpu, memory_order_relaxed);
+
+    if (peers < 0 || cpu < 0)
+        return pari_ring_may_spin() ? SHORT_SPIN_NS : 0;
+    return peers != cpu ? LONG_SPIN_NS : 0;
+}
+
 /* 1: *m is the next message; 0: there is none now; -1: EPIPE, there will be none, EBADMSG. */
 static int
 look_for_message(struct par_conn *c, struct pari_message *m)
 {
     int there = pari_ring_next(&c->in->ring, m);
 
-    if (there != 0 || !is_gone(c->peer))
+    if (there != 0 || !is_gone(c))
         return there;
     there = pari_ring_next(&c->in->ring, m); /* what it sent before it went */
     return there != 0 ? there : pari_fail(EPIPE);
 }
 
+/* As pari_ring_next, a little later: nobody is told that somebody waits. */
 static int
-wait_for_message(struct par_conn *c, struct pari_message *m, par_time deadline)
+spin_for_message(struct par_conn *c, struct pari_message *m, par_time deadline)
+{
+    if (pari_is_over(deadline))
+        return 0;
+    pari_ring_spin(&c->in->ring, c->is_stream, patience(c));
+    return pari_ring_next(&c->in->ring, m);
+}
+
+static int
+sleep_for_message(struct par_conn *c, struct pari_message *m, par_time deadline)
 {
     struct pari_nap nap = { .has_spun = true };
 
-    if (deadline.ns >= 0)
-        (void)pari_ring_spin(&c->in->ring, c->is_stream);
     for (;;) {
         bool is_over = pari_is_over(deadline);
         uint32_t key = is_over ? 0 : pari_eventcount_prepare(&c->in->readable);
@@ -188,6 +270,8 @@ wait_for_message(struct par_conn *c, struct pari_message *m, par_time deadline)
         int there;
         if (c->is_pollable)
             arm_bell(c);
+        if (!is_over || c->is_pollable)
+            fence(c);
         there = look_for_message(c, m);
         if (there != 0)
             return there == 1 ? 0 : -1;
@@ -205,7 +289,8 @@ next_message(struct par_conn *c, struct pari_message *m, par_time deadline)
 
     if (pari_likely(there != 0))
         return there == 1 ? 0 : -1;
-    if (wait_for_message(c, m, deadline) != 0)
+    there = spin_for_message(c, m, deadline);
+    if (there < 0 || (there == 0 && sleep_for_message(c, m, deadline) != 0))
         return -1;
     c->is_stream = c->in->ring.seen_tail != m->after;
     return 0;

@@ -7,7 +7,7 @@
 #define STANDARD_CAPACITY (256 * 1024)
 
 int
-pari_conn_check(const par_conn *c)
+pari_conn_refuse(const par_conn *c)
 {
     if (pari_handle_check(c, PARI_CONN) != 0)
         return -1;
@@ -80,7 +80,7 @@ destroy(struct pipe *pipe)
     for (int side = 0; side < 2; side++)
         if (pipe->end[side].in != NULL)
             pari_ring_clear(&pipe->end[side].in->ring);
-    pipe->end[0].handle.magic = pipe->end[1].handle.magic = 0;
+    pipe->end[0].handle.key = pipe->end[1].handle.key = 0;
     (void)pari_heap_free(pipe); /* it is a block, which is all that can be wrong */
 }
 
@@ -112,7 +112,7 @@ par_conn_free(par_conn *c)
     else if (!pari_member_is_dead(pari_conn_owner(c)))
         return;
     atomic_store(&c->is_closed, true); /* the dead did not */
-    c->handle.magic = 0;
+    c->handle.key = 0;
     mark_freed(c);
     errno = saved;
 }
@@ -129,6 +129,7 @@ make_end(struct pipe *pipe, uint32_t side, int fd, const par_pipe_opts *opts)
     c->item_size = opts->item_size;
     c->side = side;
     c->fd = fd;
+    atomic_store(&c->cpu, -1);
     atomic_store(&c->owner, pari_self());
 }
 
@@ -167,6 +168,7 @@ par_pipe(par_conn *end[2], const par_pipe_opts *opts)
         return pari_fail(EOVERFLOW);
     if (pari_self() == 0 || pari_fd_bell(fd) != 0)
         return -1;
+    pari_fence_register();
     pipe = new_pipe(capacity, opts->duplex ? 2 : 1);
     if (pipe == NULL) {
         pari_fd_close(fd[0]);
@@ -199,6 +201,7 @@ void
 pari_conn_give(par_conn *c, pari_member child)
 {
     atomic_store_explicit(&c->owner, child, memory_order_relaxed); /* the fork orders it for the child */
+    c->seen.value = 0;
     c->is_pollable = false; /* the byte that its event loop waits for may have been drained here */
 }
 

@@ -15,9 +15,13 @@
  *   owner          who may use the end; written by the owner when it gives the end away, before the receiver exists
  *   is_closed      set once by the owner; the release store comes after its last message, so who sees it sees all messages
  *   ring           see ring.h
- *   readable       the receiver sleeps on it; notified by the sender after each publication
+ *   readable       the receiver sleeps on it; notified by the sender after each publication. The fence between the message and the
+ *                  look at it is a light one: the receiver's, before it sleeps, is heavy and makes up for it
+ *   must_fence     the receiver's: it could not, and the sender has to
  *   writable       the sender sleeps on it; notified by the receiver when room for a batch is free
- *   bell_is_armed  by a seq_cst exchange on both sides: after it the sender rings, the receiver looks at the ring again
+ *   bell_is_armed  by a seq_cst exchange on both sides, and the same fences: after it the sender rings, the receiver looks at the
+ *                  ring again
+ *   cpu            where its owner was when it last waited: a hint
  *   freed          by a seq_cst or: who marks the second end frees the block
  * If a process dies here: the other end finds its owner dead, drains what was published and reports the end of the stream. A
  * big message that was under way is found by the ring's records when the survivor frees its end.
@@ -31,8 +35,9 @@
 struct lane { /* one direction */
     struct pari_ring ring;
     _Alignas(PARI_CACHE_LINE) struct pari_eventcount readable;
-    struct pari_eventcount writable;
     _Atomic uint32_t bell_is_armed;
+    _Atomic bool must_fence;
+    _Alignas(PARI_CACHE_LINE) struct pari_eventcount writable;
 };
 
 struct par_conn {
@@ -42,11 +47,17 @@ struct par_conn {
     struct lane *out;      /* NULL: it only receives */
     uint64_t item_size;
     uint32_t side;
-    int fd; /* the same number in every process that ever owns the end */
-    _Alignas(PARI_CACHE_LINE) _Atomic pari_member owner;
+    int fd;                                              /* the same number in every process that ever owns the end */
+    _Alignas(PARI_CACHE_LINE) _Atomic pari_member owner; /* the line that the other end looks at */
     _Atomic bool is_closed;
-    bool is_pollable;     /* the owner's: the descriptor was asked for */
-    bool is_stream;       /* the owner's: its last wait ended with several messages */
+    _Atomic int32_t cpu;
+    _Alignas(PARI_CACHE_LINE) struct { /* the owner's line */
+        pari_member member;            /* the other end's owner, as it was when it was last found alive */
+        const _Atomic uint32_t *word;  /* its alive word */
+        uint32_t value;                /* of that then; 0: it was not */
+    } seen;
+    bool is_pollable;     /* the descriptor was asked for */
+    bool is_stream;       /* its last wait ended with several messages */
     _Atomic bool is_busy; /* a thread is in a call; looked at in debug builds only */
 };
 
@@ -72,6 +83,16 @@ pari_conn_is_closed(const struct par_conn *c)
 }
 
 /* Is this an open end of this process? -1: EINVAL, EPERM, EBADF. */
-int pari_conn_check(const par_conn *c);
+int pari_conn_refuse(const par_conn *c);
+
+static inline int
+pari_conn_check(const par_conn *c)
+{
+    pari_member me = atomic_load_explicit(&pari_me, memory_order_relaxed); /* it has joined if it owns the end */
+
+    if (pari_likely(pari_handle_is(c, PARI_CONN) && pari_conn_owner(c) == me && me != 0 && !pari_conn_is_closed(c)))
+        return 0;
+    return pari_conn_refuse(c);
+}
 
 #endif

@@ -5,8 +5,8 @@
 #include "ring.h"
 
 #define BIG_FACTOR 4 /* bodies may take so many times the ring's capacity together */
-#define SPIN_NS 2000
-#define LOOK_AWAY_NS 500
+#define LOOK_AWAY_NS 1000
+#define LOOKS_PER_CLOCK 4 /* asking costs more than looking */
 
 uint64_t
 pari_ring_capacity(uint64_t asked, uint64_t standard)
@@ -115,22 +115,35 @@ pari_ring_may_spin(void)
     return cpus > 1;
 }
 
-void
-pari_ring_spin(const struct pari_ring *ring, bool is_stream)
+static void
+look_away(int64_t ns)
 {
-    int64_t end, look;
+    int64_t end = pari_now_ns() + ns;
 
-    if (!pari_ring_may_spin())
+    do
+        for (int i = 0; i < 4; i++)
+            pari_cpu_relax();
+    while (pari_now_ns() < end);
+}
+
+void
+pari_ring_spin(const struct pari_ring *ring, bool is_stream, int64_t ns)
+{
+    int64_t end;
+
+    if (ns == 0)
         return;
-    look = pari_now_ns();
-    end = look + SPIN_NS;
-    do {
-        look += is_stream ? LOOK_AWAY_NS : 0;
-        do
-            for (int i = 0; i < 4; i++)
+    end = pari_now_ns() + ns;
+    do
+        for (int i = 0; i < LOOKS_PER_CLOCK; i++) {
+            if (is_stream)
+                look_away(LOOK_AWAY_NS);
+            else
                 pari_cpu_relax();
-        while (pari_now_ns() < look);
-    } while (pari_ring_is_empty(ring) && pari_now_ns() < end);
+            if (!pari_ring_is_empty(ring))
+                return;
+        }
+    while (pari_now_ns() < end);
 }
 
 /* ---- repair: may itself be cut off, and is done again then */

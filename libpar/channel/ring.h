@@ -87,10 +87,9 @@ bool pari_ring_repair_get(struct pari_ring *ring); /* true: the record's removal
 
 bool pari_ring_may_spin(void); /* is there another processor? */
 
-/* By the consumer, when there is no message and before it sleeps: look for one for two microseconds, if there is another
- * processor to send one. In a stream it looks away in between, so that a batch builds up and the producer's line stays with
- * the producer. */
-void pari_ring_spin(const struct pari_ring *ring, bool is_stream);
+/* By the consumer, when there is no message and before it sleeps: look for one for `ns`. In a stream it looks away in between, so
+ * that a batch builds up and the producer's line stays with the producer. */
+void pari_ring_spin(const struct pari_ring *ring, bool is_stream, int64_t ns);
 
 /* ---- both sides */
 

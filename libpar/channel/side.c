@@ -11,6 +11,8 @@
  */
 #include "queue.h"
 
+#define SPIN_NS 2000 /* that a message is looked for before the sleep */
+
 #define GRACE_NS 10000000 /* how long a lock is waited for although the deadline has passed: its holder is about to leave it */
 #define LOCK_SPINS 64
 
@@ -168,7 +170,7 @@ pari_queue_wait_get(par_queue *q, struct pari_nap *nap, par_time deadline)
     unsigned n_live;
 
     if (!nap->has_spun && deadline.ns >= 0)
-        pari_ring_spin(&q->ring, true);
+        pari_ring_spin(&q->ring, true, pari_ring_may_spin() ? SPIN_NS : 0);
     nap->has_spun = true;
     for (;;) {
         bool is_over = pari_is_over(deadline);

@@ -105,9 +105,15 @@ pari_mutex_is_mine(const struct pari_mutex *mutex)
 }
 
 bool
+pari_mutex_word_is_held(uint32_t word)
+{
+    return (word & FUTEX_TID_MASK) != 0;
+}
+
+bool
 pari_mutex_is_locked(const struct pari_mutex *mutex)
 {
-    return (word_of(mutex) & FUTEX_TID_MASK) != 0;
+    return pari_mutex_word_is_held(word_of(mutex));
 }
 
 bool

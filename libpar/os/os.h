@@ -64,6 +64,7 @@ enum pari_call {
     PARI_CALL_EPOLL_CTL,
     PARI_CALL_DEVNULL,
     PARI_CALL_READ_FILE, /* of the control group */
+    PARI_CALL_MEMBARRIER,
     PARI_N_CALLS
 };
 
@@ -117,6 +118,26 @@ pari_cpu_relax(void)
     __asm__ __volatile__("yield");
 #endif
 }
+
+/* ---- a fence of which one side pays for both (fence.c) */
+
+extern _Atomic bool pari_fence_is_light; /* this process is registered */
+
+void pari_fence_register(void); /* before the first pari_fence_light that shall cost nothing */
+
+/* On the side that stores and looks often. With `is_heavy` it is a full fence in any case: some other side could not do its part. */
+static inline void
+pari_fence_light(bool is_heavy)
+{
+    if (pari_likely(atomic_load_explicit(&pari_fence_is_light, memory_order_relaxed) && !is_heavy))
+        atomic_signal_fence(memory_order_seq_cst);
+    else
+        atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* On the side that is about to sleep, between its store and its look. False: the kernel does not know how or forbids it, and the
+ * light sides must be told to fence for themselves. */
+bool pari_fence_heavy(void);
 
 /* ---- private memory (memory.c) */
 
@@ -186,6 +207,7 @@ bool pari_mutex_is_mine(const struct pari_mutex *mutex);     /* held by the call
 bool pari_mutex_is_locked(const struct pari_mutex *mutex);   /* by anyone, the dead included */
 bool pari_mutex_owner_died(const struct pari_mutex *mutex);  /* the kernel has marked it */
 _Atomic uint32_t *pari_mutex_word(struct pari_mutex *mutex); /* its futex word, for futex_waitv */
+bool pari_mutex_word_is_held(uint32_t word);                 /* by one that lives, says this value of the word */
 /* By its holder: held for life, so the kernel shall wake a sleeper when this thread dies. No longer counted by n_held. */
 void pari_mutex_announce(struct pari_mutex *mutex);
 unsigned pari_mutex_n_held(void); /* by the calling thread: the kernel walks 2048 of a dead one and no more */
@@ -229,6 +251,7 @@ bool pari_pid_exists(pid_t pid);                        /* also a thread's id; t
 bool pari_pid_has_ended(pid_t pid);                     /* reaped or not, anyone's child; false when in doubt */
 void pari_exit_now(int code) __attribute__((noreturn)); /* _exit */
 int pari_n_cpus(void);                                  /* affinity and cgroup quota */
+int pari_cpu(void);                                     /* where this thread runs just now; -1: not known */
 
 /* `child` runs in every child of any fork() of the program, before fork returns. Fails at the very first call of a process only,
  * ENOMEM: that is the one in pari_join, so everybody else may ignore it. */

@@ -242,3 +242,9 @@ pari_n_cpus(void)
         n = quota;
     return n > 0 ? n : 1;
 }
+
+int
+pari_cpu(void)
+{
+    return sched_getcpu();
+}

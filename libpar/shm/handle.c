@@ -2,11 +2,12 @@
  *
  * handle.c: blocks that say what they are and who made them, so that a wrong, freed or foreign handle gets an errno.
  *
- * Shared state: the three fields of the handle, written once before the handle is given out; the magic is cleared when it is freed.
+ * Shared state: the two fields of the handle, written once before the handle is given out; the key is cleared when it is freed.
  */
 #include "arena.h"
 
-#define MAGIC 0x68726170u
+_Atomic uintptr_t pari_handles_from;
+_Atomic uintptr_t pari_handles_seen;
 
 static void *
 make(enum pari_kind kind, size_t size, bool is_private)
@@ -16,9 +17,8 @@ make(enum pari_kind kind, size_t size, bool is_private)
 
     if (handle == NULL)
         return NULL;
-    handle->kind = kind;
     handle->creator = me;
-    handle->magic = MAGIC;
+    handle->key = pari_handle_key(kind);
     return handle;
 }
 
@@ -41,10 +41,20 @@ pari_handle_free(void *p)
     int saved = errno;
 
     if (handle != NULL) {
-        handle->magic = 0;
+        handle->key = 0;
         (void)pari_heap_free(handle); /* a freed handle is refused there */
     }
     errno = saved;
+}
+
+/* Next time it is quick. Several threads may do so: each of their ends is right. */
+static void
+remember(const void *p)
+{
+    uintptr_t start = (uintptr_t)pari_heap_start();
+
+    atomic_store_explicit(&pari_handles_from, start, memory_order_relaxed);
+    atomic_store_explicit(&pari_handles_seen, (uintptr_t)p - start + 1, memory_order_relaxed);
 }
 
 int
@@ -54,8 +64,9 @@ pari_handle_check(const void *p, enum pari_kind kind)
 
     if (pari_self() == 0)
         return -1;
-    if (!pari_is_committed(p) || ((uintptr_t)p & 63) != 0 || handle->magic != MAGIC || handle->kind != kind)
+    if (!pari_is_committed(p) || ((uintptr_t)p & 63) != 0 || handle->key != pari_handle_key(kind))
         return pari_fail(EINVAL);
+    remember(p);
     return 0;
 }
 

@@ -12,7 +12,6 @@
 #include "arena.h"
 
 #include <limits.h>
-#include <linux/futex.h>
 
 #define FIRST_SLICE 10000000 /* 10 ms */
 #define LAST_SLICE 500000000 /* 500 ms */
@@ -58,7 +57,7 @@ gather(struct pari_word *list, const _Atomic uint32_t *word, uint32_t expected, 
         if (peers[i] != 0) {
             const _Atomic uint32_t *alive = pari_member_alive_word(peers[i]);
             uint32_t value = atomic_load(alive);
-            if (value & FUTEX_TID_MASK)
+            if (pari_mutex_word_is_held(value))
                 list[n++] = (struct pari_word){ alive, value };
         }
     return n;

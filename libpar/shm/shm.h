@@ -80,6 +80,13 @@ struct pari_eventcount {
 
 uint32_t pari_eventcount_prepare(struct pari_eventcount *ec);
 
+/* Would a notify look for sleepers? For a waker that fences for itself, or whose sleepers do it for both. */
+static inline bool
+pari_eventcount_is_awaited(const struct pari_eventcount *ec)
+{
+    return (atomic_load_explicit(&ec->word, memory_order_relaxed) & 1) != 0; /* ordered by the caller's fence */
+}
+
 /* Until notified, a peer died or a slice ended: 0 = look again; -1 as pari_nap. */
 int pari_eventcount_wait(struct pari_eventcount *ec, uint32_t key, struct pari_nap *nap, const pari_member *peers,
                          unsigned n_peers, par_time deadline);
@@ -152,15 +159,34 @@ enum pari_kind {
 };
 
 struct pari_handle {
-    uint32_t magic;
-    uint32_t kind;
+    uint64_t key; /* pari_handle_key(kind); 0: freed */
     pari_member creator;
 };
+
+static inline uint64_t
+pari_handle_key(enum pari_kind kind)
+{
+    return UINT64_C(0x6872617000000000) | (uint64_t)kind;
+}
 
 /* A zeroed block of `size` bytes that starts with a valid pari_handle made by this process; the family's until freed. */
 void *pari_handle_new(enum pari_kind kind, size_t size);
 void *pari_handle_new_private(enum pari_kind kind, size_t size); /* of use to this process alone: swept after its death */
 void pari_handle_free(void *handle);                             /* keeps errno; the handle is EINVAL from then on */
+
+/* Addresses that the heap has reached, as far as this process has seen: it only grows. */
+extern _Atomic uintptr_t pari_handles_from;
+extern _Atomic uintptr_t pari_handles_seen;
+
+/* Is it certainly a live handle of that kind? False says nothing. */
+static inline bool
+pari_handle_is(const void *handle, enum pari_kind kind)
+{
+    uintptr_t offset = (uintptr_t)handle - atomic_load_explicit(&pari_handles_from, memory_order_relaxed);
+
+    return pari_likely(offset < atomic_load_explicit(&pari_handles_seen, memory_order_relaxed) && (offset & 63) == 0) &&
+           ((const struct pari_handle *)handle)->key == pari_handle_key(kind);
+}
 
 /* 0 = a live handle of that kind; -1 EINVAL (NULL, freed, another kind, not in the arena). Joins the family if need be. */
 int pari_handle_check(const void *handle, enum pari_kind kind);

@@ -43,6 +43,7 @@ static const struct {
     [PARI_CALL_EPOLL] = { "epoll_create", 3, { EMFILE, ENFILE, ENOMEM } },
     [PARI_CALL_EPOLL_CTL] = { "epoll_ctl", 2, { ENOMEM, ENOSPC } },
     [PARI_CALL_DEVNULL] = { "open(/dev/null)", 3, { EMFILE, ENFILE, ENOENT } },
+    [PARI_CALL_MEMBARRIER] = { "membarrier", 2, { ENOSYS, EPERM } },
     [PARI_CALL_READ_FILE] = { "open(cgroup)", 2, { EMFILE, ENOENT } },
 };
 

@@ -30,7 +30,8 @@
 #define NO_PIDFD_WAIT 8 /* EINVAL, as Linux 5.3 */
 #define NO_SEALS 16     /* EINVAL */
 #define NO_NOREPLACE 32 /* the address is a hint, as before Linux 4.17 */
-#define TAKEN 64        /* and other mappings lie where the arena would like to be */
+#define NO_MEMBARRIER 64
+#define TAKEN 128 /* and other mappings lie where the arena would like to be */
 #define ALL (TAKEN - 1)
 
 #define F_ADD_SEALS_COMMAND 1033
@@ -130,6 +131,8 @@ install(const struct profile *profile)
         refuse(&p, SYS_pidfd_send_signal, no);
     if (profile->lacks & NO_PIDFD_WAIT)
         refuse_if(&p, SYS_waitid, 0, BPF_JEQ, WAIT_PIDFD, invalid);
+    if (profile->lacks & NO_MEMBARRIER)
+        refuse(&p, SYS_membarrier, no);
     if (profile->lacks & NO_SEALS)
         refuse_if(&p, SYS_fcntl, 1, BPF_JEQ, F_ADD_SEALS_COMMAND, invalid);
     if (profile->lacks & NO_NOREPLACE)
@@ -158,6 +161,7 @@ is_in_force(const struct profile *profile)
             is_refused(syscall(SYS_pidfd_send_signal, -1, 0, NULL, 0), profile->refusal)) &&
            (!(profile->lacks & NO_PIDFD_WAIT) ||
             is_refused(syscall(SYS_waitid, WAIT_PIDFD, -1, &info, WEXITED, NULL), EINVAL)) &&
+           (!(profile->lacks & NO_MEMBARRIER) || is_refused(syscall(SYS_membarrier, 0, 0), profile->refusal)) &&
            (!(profile->lacks & NO_SEALS) || is_refused(fcntl(-1, F_ADD_SEALS_COMMAND, 0), EINVAL));
 }
 
@@ -209,6 +213,8 @@ kernels(bool is_sample)
         { "pidfd_send_signal forbidden", NO_PIDFD_SIGNAL, EPERM },
         { "no waitid(P_PIDFD)", NO_PIDFD_WAIT, ENOSYS },
         { "no seals", NO_SEALS, ENOSYS },
+        { "no membarrier", NO_MEMBARRIER, ENOSYS },
+        { "membarrier forbidden", NO_MEMBARRIER, EPERM },
         { "MAP_FIXED_NOREPLACE unknown", NO_NOREPLACE, ENOSYS },
         { "the same, addresses taken", NO_NOREPLACE | TAKEN, ENOSYS },
         { "addresses taken", TAKEN, ENOSYS },

@@ -52,6 +52,9 @@ expect holds 'the same, waking all' eventcount -DWAKE=ALL
 expect holds 'two are killed: the slices find it' eventcount -DKILLS=2 -DSLICES
 expect fails 'without slices a killed waker leaves a sleeper' eventcount -DKILLS=1
 expect fails 'without the fence a wake-up is lost' eventcount -DNO_FENCE
+expect holds 'a light fence here, a heavy one there' eventcount -DLIGHT -DHEAVY
+expect holds 'the same, two are killed' eventcount -DLIGHT -DHEAVY -DKILLS=2 -DSLICES
+expect fails 'the heavy one left out' eventcount -DLIGHT
 expect fails 'bit 0 cleared behind the back of a new sleeper' eventcount -DCLEAR_BLINDLY
 expect holds 'two are killed, also while they repair' queue -DKILLS=2
 expect fails 'the record written in another order' queue -DKILLS=1 -DAFTER_LAST
