@@ -19,24 +19,23 @@
 #define FIRST_SLICE 10000000 /* 10 ms */
 #define LAST_SLICE 500000000 /* 500 ms */
 
-static _Thread_local pid_t cached_tid;
-static _Thread_local unsigned n_held;
-static _Atomic size_t word_offset = SIZE_MAX; /* of the futex word in a pthread_mutex_t: differs between libcs */
+static_assert(PARI_TID_MASK == FUTEX_TID_MASK, "the kernel's");
+
+_Thread_local struct pari_locker pari_locker;
+_Atomic size_t pari_mutex_word_offset = SIZE_MAX;
 
 /* A forked child has another id, and holds nothing of what its parent's thread held. */
 static void
 forget_thread(void)
 {
-    cached_tid = 0;
-    n_held = 0;
+    pari_locker = (struct pari_locker){ 0, 0 };
 }
 
 pid_t
-pari_tid(void)
+pari_tid_slowly(void)
 {
-    if (pari_unlikely(cached_tid == 0))
-        cached_tid = (pid_t)syscall(SYS_gettid);
-    return cached_tid;
+    pari_locker.tid = (pid_t)syscall(SYS_gettid);
+    return pari_locker.tid;
 }
 
 /* The word that holds the owner's thread id is found once, in a mutex this thread has just locked. */
@@ -47,7 +46,7 @@ find_word(const pthread_mutex_t *held)
 
     for (size_t i = 0; i < sizeof *held / sizeof *word; i++)
         if ((word[i] & FUTEX_TID_MASK) == (uint32_t)pari_tid()) {
-            atomic_store_explicit(&word_offset, i * sizeof *word, memory_order_relaxed);
+            atomic_store_explicit(&pari_mutex_word_offset, i * sizeof *word, memory_order_relaxed);
             return;
         }
 }
@@ -74,7 +73,7 @@ pari_mutex_init(struct pari_mutex *mutex)
 {
     int error = new_mutex(&mutex->pthread);
 
-    if (error == 0 && atomic_load_explicit(&word_offset, memory_order_relaxed) == SIZE_MAX) {
+    if (error == 0 && atomic_load_explicit(&pari_mutex_word_offset, memory_order_relaxed) == SIZE_MAX) {
         (void)pari_at_fork(forget_thread);
         if ((error = pthread_mutex_lock(&mutex->pthread)) == 0) { /* new, so it is free */
             find_word(&mutex->pthread);
@@ -84,24 +83,10 @@ pari_mutex_init(struct pari_mutex *mutex)
     return error ? pari_fail(error) : 0;
 }
 
-_Atomic uint32_t *
-pari_mutex_word(struct pari_mutex *mutex)
-{
-    size_t offset = atomic_load_explicit(&word_offset, memory_order_relaxed);
-
-    return (_Atomic uint32_t *)(void *)((char *)&mutex->pthread + offset);
-}
-
 static uint32_t
 word_of(const struct pari_mutex *mutex)
 {
     return atomic_load_explicit(pari_mutex_word((struct pari_mutex *)mutex), memory_order_relaxed);
-}
-
-bool
-pari_mutex_is_mine(const struct pari_mutex *mutex)
-{
-    return (word_of(mutex) & FUTEX_TID_MASK) == (uint32_t)pari_tid();
 }
 
 bool
@@ -126,13 +111,7 @@ void
 pari_mutex_announce(struct pari_mutex *mutex)
 {
     atomic_fetch_or(pari_mutex_word(mutex), FUTEX_WAITERS);
-    n_held--;
-}
-
-unsigned
-pari_mutex_n_held(void)
-{
-    return n_held;
+    pari_locker.n_held--;
 }
 
 /* One slice of waiting. The clock of pthread_mutex_timedlock is the wall clock: a jump of it lengthens or shortens one slice, no
@@ -167,12 +146,12 @@ outcome(int error)
 {
     if (pari_unlikely(error != 0 && error != EOWNERDEAD))
         return pari_fail(error);
-    n_held++;
+    pari_locker.n_held++;
     return error == 0 ? PARI_HELD : PARI_HELD_AFTER_DEATH;
 }
 
 static int
-lock_slowly(struct pari_mutex *mutex, par_time deadline)
+lock_in_slices(struct pari_mutex *mutex, par_time deadline)
 {
     int64_t slice = FIRST_SLICE;
 
@@ -198,16 +177,15 @@ lock_slowly(struct pari_mutex *mutex, par_time deadline)
     }
 }
 
+/* A trylock has said `error`. */
 int
-pari_mutex_lock(struct pari_mutex *mutex, par_time deadline)
+pari_mutex_lock_slowly(struct pari_mutex *mutex, int error, par_time deadline)
 {
-    int error = pthread_mutex_trylock(&mutex->pthread);
-
-    if (pari_likely(error != EBUSY))
+    if (error != EBUSY)
         return outcome(error);
     if (pari_mutex_is_mine(mutex)) /* some libcs say EBUSY here */
         return pari_fail(EDEADLK);
-    return lock_slowly(mutex, deadline);
+    return lock_in_slices(mutex, deadline);
 }
 
 int
@@ -218,7 +196,7 @@ pari_mutex_enter(struct pari_mutex *mutex)
     if (pari_likely(error != EBUSY))
         return outcome(error);
     pari_interrupt_mask(+1);
-    result = pari_mutex_lock(mutex, PAR_FOREVER);
+    result = pari_mutex_lock_slowly(mutex, error, PAR_FOREVER);
     pari_interrupt_mask(-1);
     return result;
 }
@@ -227,15 +205,4 @@ void
 pari_mutex_recovered(struct pari_mutex *mutex)
 {
     (void)pthread_mutex_consistent(&mutex->pthread); /* fails only if it was consistent already */
-}
-
-int
-pari_mutex_unlock(struct pari_mutex *mutex)
-{
-    int error = pthread_mutex_unlock(&mutex->pthread);
-
-    if (pari_unlikely(error != 0))
-        return pari_fail(error);
-    n_held--;
-    return 0;
 }

@@ -197,22 +197,81 @@ int pari_mutex_init(struct pari_mutex *mutex);
 /* Lock, in slices. PARI_HELD, or PARI_HELD_AFTER_DEATH: the last holder died; the caller repairs and then must call
  * pari_mutex_recovered before unlocking. -1: ETIMEDOUT, EDEADLK (this thread holds it), EINTR (interrupted),
  * ENOTRECOVERABLE (its owner vanished without the kernel's notice). */
-int pari_mutex_lock(struct pari_mutex *mutex, par_time deadline);
+static inline int pari_mutex_lock(struct pari_mutex *mutex, par_time deadline);
 /* The same for the library's own brief locks: no deadline, and par_interrupt does not reach it. -1: ENOTRECOVERABLE, EDEADLK. */
 int pari_mutex_enter(struct pari_mutex *mutex);
 void pari_mutex_recovered(struct pari_mutex *mutex);
-int pari_mutex_unlock(struct pari_mutex *mutex); /* -1 EPERM: this thread does not hold it */
+static inline int pari_mutex_unlock(struct pari_mutex *mutex); /* -1 EPERM: this thread does not hold it */
 
-bool pari_mutex_is_mine(const struct pari_mutex *mutex);     /* held by the calling thread */
-bool pari_mutex_is_locked(const struct pari_mutex *mutex);   /* by anyone, the dead included */
-bool pari_mutex_owner_died(const struct pari_mutex *mutex);  /* the kernel has marked it */
-_Atomic uint32_t *pari_mutex_word(struct pari_mutex *mutex); /* its futex word, for futex_waitv */
-bool pari_mutex_word_is_held(uint32_t word);                 /* by one that lives, says this value of the word */
+static inline bool pari_mutex_is_mine(const struct pari_mutex *mutex);     /* held by the calling thread */
+bool pari_mutex_is_locked(const struct pari_mutex *mutex);                 /* by anyone, the dead included */
+bool pari_mutex_owner_died(const struct pari_mutex *mutex);                /* the kernel has marked it */
+static inline _Atomic uint32_t *pari_mutex_word(struct pari_mutex *mutex); /* its futex word, for futex_waitv */
+bool pari_mutex_word_is_held(uint32_t word);                               /* by one that lives, says this value of the word */
 /* By its holder: held for life, so the kernel shall wake a sleeper when this thread dies. No longer counted by n_held. */
 void pari_mutex_announce(struct pari_mutex *mutex);
-unsigned pari_mutex_n_held(void); /* by the calling thread: the kernel walks 2048 of a dead one and no more */
 
-pid_t pari_tid(void); /* the calling thread, cached */
+/* The calling thread. */
+extern _Thread_local struct pari_locker {
+    pid_t tid;       /* 0: not asked yet */
+    unsigned n_held; /* robust mutexes: the kernel walks 2048 of a dead thread and no more */
+} pari_locker;
+
+static inline pid_t pari_tid(void);
+
+/* ---- of that, what is in line */
+
+#define PARI_TID_MASK 0x3fffffffu
+
+extern _Atomic size_t pari_mutex_word_offset; /* of the futex word in a pthread_mutex_t: differs between libcs */
+
+int pari_mutex_lock_slowly(struct pari_mutex *mutex, int error, par_time deadline);
+pid_t pari_tid_slowly(void);
+
+static inline pid_t
+pari_tid(void)
+{
+    return pari_likely(pari_locker.tid != 0) ? pari_locker.tid : pari_tid_slowly();
+}
+
+static inline _Atomic uint32_t *
+pari_mutex_word(struct pari_mutex *mutex)
+{
+    size_t offset = atomic_load_explicit(&pari_mutex_word_offset, memory_order_relaxed); /* constant once there is a mutex */
+
+    return (_Atomic uint32_t *)(void *)((char *)&mutex->pthread + offset);
+}
+
+static inline bool
+pari_mutex_is_mine(const struct pari_mutex *mutex)
+{
+    const _Atomic uint32_t *word = pari_mutex_word((struct pari_mutex *)mutex);
+
+    return (atomic_load_explicit(word, memory_order_relaxed) & PARI_TID_MASK) ==
+           (uint32_t)pari_tid(); /* nobody else writes that */
+}
+
+static inline int
+pari_mutex_lock(struct pari_mutex *mutex, par_time deadline)
+{
+    int error = pthread_mutex_trylock(&mutex->pthread);
+
+    if (pari_unlikely(error != 0))
+        return pari_mutex_lock_slowly(mutex, error, deadline);
+    pari_locker.n_held++;
+    return PARI_HELD;
+}
+
+static inline int
+pari_mutex_unlock(struct pari_mutex *mutex)
+{
+    int error = pthread_mutex_unlock(&mutex->pthread);
+
+    if (pari_unlikely(error != 0))
+        return pari_fail(error);
+    pari_locker.n_held--;
+    return 0;
+}
 
 /* ---- descriptors (fd.c): always CLOEXEC; those tracked are closed in every forked child but for the ones given to it */
 

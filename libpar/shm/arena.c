@@ -127,6 +127,18 @@ pari_in_arena(const void *p)
     return base != 0 && at >= base && at - base < pari_arena->size;
 }
 
+_Atomic uintptr_t pari_seen_start, pari_seen_length;
+
+/* Several threads may do so: each of their ends is right. */
+void
+pari_seen(const void *p)
+{
+    uintptr_t start = (uintptr_t)pari_heap_start();
+
+    atomic_store_explicit(&pari_seen_start, start, memory_order_relaxed);
+    atomic_store_explicit(&pari_seen_length, (uintptr_t)p - start + 1, memory_order_relaxed);
+}
+
 bool
 pari_in_heap(const void *p)
 {

@@ -196,11 +196,12 @@ linked(const _Atomic uint64_t *link, uint64_t value, uint32_t kind)
     if (pari_unlikely(!pari_is_committed(cell) || (value & 63) != 0 || atomic_load(&cell->home) != (uintptr_t)link ||
                       cell->kind != kind))
         return pari_null(EINVAL);
+    pari_seen((uintptr_t)cell > (uintptr_t)link ? (const void *)cell : (const void *)link);
     return cell;
 }
 
 struct pari_cell *
-pari_cell_look(const _Atomic uint64_t *link, enum pari_cell_kind kind)
+pari_cell_find(const _Atomic uint64_t *link, enum pari_cell_kind kind)
 {
     uint64_t value;
 
@@ -254,11 +255,11 @@ pari_cell_publish(struct pari_cell *cell)
 }
 
 struct pari_cell *
-pari_cell_of(_Atomic uint64_t *link, enum pari_cell_kind kind)
+pari_cell_find_or_make(_Atomic uint64_t *link, enum pari_cell_kind kind)
 {
-    struct pari_cell *cell = pari_cell_look(link, kind);
+    struct pari_cell *cell = pari_cell_find(link, kind);
 
-    if (pari_likely(cell != NULL) || errno != ENOENT)
+    if (cell != NULL || errno != ENOENT)
         return cell;
     cell = pari_cell_make(link, kind, 0);
     if (cell != NULL && pari_cell_publish(cell) == 0)

@@ -6,9 +6,6 @@
  */
 #include "arena.h"
 
-_Atomic uintptr_t pari_handles_from;
-_Atomic uintptr_t pari_handles_seen;
-
 static void *
 make(enum pari_kind kind, size_t size, bool is_private)
 {
@@ -47,16 +44,6 @@ pari_handle_free(void *p)
     errno = saved;
 }
 
-/* Next time it is quick. Several threads may do so: each of their ends is right. */
-static void
-remember(const void *p)
-{
-    uintptr_t start = (uintptr_t)pari_heap_start();
-
-    atomic_store_explicit(&pari_handles_from, start, memory_order_relaxed);
-    atomic_store_explicit(&pari_handles_seen, (uintptr_t)p - start + 1, memory_order_relaxed);
-}
-
 int
 pari_handle_check(const void *p, enum pari_kind kind)
 {
@@ -66,7 +53,7 @@ pari_handle_check(const void *p, enum pari_kind kind)
         return -1;
     if (!pari_is_committed(p) || ((uintptr_t)p & 63) != 0 || handle->key != pari_handle_key(kind))
         return pari_fail(EINVAL);
-    remember(p);
+    pari_seen(p);
     return 0;
 }
 

@@ -22,7 +22,7 @@ enum slot_state { SLOT_FREE = 0, SLOT_STARTING, SLOT_LIVE, SLOT_DEAD /* being re
 #define NO_EXIT_CODE INT32_MIN
 
 _Atomic pari_member pari_me;
-static pid_t my_pid; /* written before pari_me */
+pid_t pari_my_pid;
 
 static enum slot_state
 state_of(uint64_t tag)
@@ -366,8 +366,8 @@ pari_member_born(pari_member member)
         (void)pari_record_unlock(pari_arena_fd, index);
         return pari_fail(EINVAL);
     }
-    my_pid = getpid();
-    atomic_store(&slot->pid, my_pid);
+    pari_my_pid = getpid();
+    atomic_store(&slot->pid, pari_my_pid);
     if (take_alive_word(slot) != 0) {
         (void)pari_record_unlock(pari_arena_fd, index);
         return -1;
@@ -409,9 +409,9 @@ pari_member_refresh(void)
 }
 
 pid_t
-pari_self_pid(void)
+pari_getpid(void)
 {
-    return atomic_load_explicit(&pari_me, memory_order_acquire) ? my_pid : getpid(); /* partner: the store at birth */
+    return getpid();
 }
 
 /* ---- joining */

@@ -35,7 +35,17 @@ pari_self(void)
     pari_member me = atomic_load_explicit(&pari_me, memory_order_acquire); /* partner: the store at birth */
     return pari_likely(me != 0) ? me : pari_join();
 }
-pid_t pari_self_pid(void); /* getpid without the system call */
+
+extern pid_t pari_my_pid; /* written before pari_me */
+pid_t pari_getpid(void);
+
+/* getpid without the system call. */
+static inline pid_t
+pari_self_pid(void)
+{
+    return pari_likely(atomic_load_explicit(&pari_me, memory_order_acquire) != 0) ? pari_my_pid
+                                                                                  : pari_getpid(); /* partner: birth */
+}
 
 /* Birth. Parent before fork: reserve; child after fork: born (closes nothing, allocates nothing); parent when fork failed, or once
  * the child is reaped and its exit code read: release. */
@@ -98,6 +108,21 @@ bool pari_in_arena(const void *p);
 bool pari_in_heap(const void *p);  /* and there is memory: it may be read */
 size_t pari_arena_committed(void); /* bytes the arena has grown to */
 
+/* Where the heap begins and how far it reaches, as far as this process has seen: it only grows. */
+extern _Atomic uintptr_t pari_seen_start, pari_seen_length;
+
+void pari_seen(const void *p); /* which is in the heap */
+
+/* Is this an aligned address in the heap for certain? False says nothing. The alignment is a power of two, at most a page. */
+static inline bool
+pari_heap_has(const void *p, uintptr_t alignment)
+{
+    uintptr_t offset = (uintptr_t)p - atomic_load_explicit(&pari_seen_start, memory_order_relaxed); /* the same for ever */
+
+    return offset < atomic_load_explicit(&pari_seen_length, memory_order_relaxed) &&
+           (offset & (alignment - 1)) == 0; /* any is right */
+}
+
 /* ---- the heap (heap.c): blocks of the arena, zeroed, 64-byte aligned, usable in every member */
 
 /* `owner` 0: the family's, never swept. A member: the library's own block, swept after that member's death.
@@ -118,12 +143,13 @@ void *pari_heap_lock_words(const void *block); /* 16 zeroed bytes in the block's
 
 struct pari_cell {
     struct pari_mutex mutex;
+    _Atomic uintptr_t home; /* address of the public object it serves; 0 = none any more */
+    uint32_t next;          /* the heap's list of cells that live in one page */
+    uint32_t kind;          /* enum pari_cell_kind */
+    _Alignas(8) unsigned char state[256 - 2 * sizeof(struct pari_mutex) - 24]; /* the object's own fields, zeroed; the first 8
+                                                                                  bytes are on the mutex's line */
     struct pari_mutex guard;      /* a second one, for what is done while the first is held by a user */
-    _Atomic uintptr_t home;       /* address of the public object it serves; 0 = none any more */
-    uint32_t next;                /* the heap's list of cells that live in one page */
-    uint32_t kind;                /* enum pari_cell_kind */
     _Atomic uintptr_t attachment; /* a block that lives and dies with the cell, or 0 */
-    _Alignas(8) unsigned char state[256 - 2 * sizeof(struct pari_mutex) - 24]; /* the object's own fields, zeroed */
 };
 
 enum pari_cell_kind {
@@ -135,10 +161,43 @@ enum pari_cell_kind {
     PARI_CELL_QUEUE
 };
 
+/* The cell if it is plain to see, else NULL, which says nothing. A link that holds the address of its own cell is right: garbage, and
+ * the copy of a lock, are recognised by the home. */
+static inline struct pari_cell *
+pari_cell_quick(const _Atomic uint64_t *link, enum pari_cell_kind kind)
+{
+    struct pari_cell *cell;
+
+    if (pari_unlikely(!pari_heap_has(link, 8)))
+        return NULL;
+    cell = (struct pari_cell *)(uintptr_t)atomic_load_explicit(link, memory_order_acquire); /* partner: pari_cell_publish */
+    return pari_likely(pari_heap_has(cell, 64) && cell->kind == kind &&
+                       atomic_load_explicit(&cell->home, memory_order_relaxed) == (uintptr_t)link)
+               ? cell
+               : NULL;
+}
+
+struct pari_cell *pari_cell_find_or_make(_Atomic uint64_t *link, enum pari_cell_kind kind);
+struct pari_cell *pari_cell_find(const _Atomic uint64_t *link, enum pari_cell_kind kind);
+
 /* The cell of the object at `home`, whose first 8 bytes are `*link`: made and published by one CAS if the link is 0.
  * NULL: EINVAL (not inside the arena, or `*link` is garbage, a copy of another object, or of another kind), ENOSPC. */
-struct pari_cell *pari_cell_of(_Atomic uint64_t *link, enum pari_cell_kind kind);
-struct pari_cell *pari_cell_look(const _Atomic uint64_t *link, enum pari_cell_kind kind); /* never makes one: NULL ENOENT */
+static inline struct pari_cell *
+pari_cell_of(_Atomic uint64_t *link, enum pari_cell_kind kind)
+{
+    struct pari_cell *cell = pari_cell_quick(link, kind);
+
+    return pari_likely(cell != NULL) ? cell : pari_cell_find_or_make(link, kind);
+}
+
+/* The same, but never makes one: NULL ENOENT. */
+static inline struct pari_cell *
+pari_cell_look(const _Atomic uint64_t *link, enum pari_cell_kind kind)
+{
+    struct pari_cell *cell = pari_cell_quick(link, kind);
+
+    return pari_likely(cell != NULL) ? cell : pari_cell_find(link, kind);
+}
 
 /* For objects with options: a cell that is not published yet, with a zeroed attachment of so many bytes; then publish it.
  * -1 EBUSY: the link has a cell already; the new one is dropped. */
@@ -174,18 +233,11 @@ void *pari_handle_new(enum pari_kind kind, size_t size);
 void *pari_handle_new_private(enum pari_kind kind, size_t size); /* of use to this process alone: swept after its death */
 void pari_handle_free(void *handle);                             /* keeps errno; the handle is EINVAL from then on */
 
-/* Addresses that the heap has reached, as far as this process has seen: it only grows. */
-extern _Atomic uintptr_t pari_handles_from;
-extern _Atomic uintptr_t pari_handles_seen;
-
 /* Is it certainly a live handle of that kind? False says nothing. */
 static inline bool
 pari_handle_is(const void *handle, enum pari_kind kind)
 {
-    uintptr_t offset = (uintptr_t)handle - atomic_load_explicit(&pari_handles_from, memory_order_relaxed);
-
-    return pari_likely(offset < atomic_load_explicit(&pari_handles_seen, memory_order_relaxed) && (offset & 63) == 0) &&
-           ((const struct pari_handle *)handle)->key == pari_handle_key(kind);
+    return pari_likely(pari_heap_has(handle, 64)) && ((const struct pari_handle *)handle)->key == pari_handle_key(kind);
 }
 
 /* 0 = a live handle of that kind; -1 EINVAL (NULL, freed, another kind, not in the arena). Joins the family if need be. */

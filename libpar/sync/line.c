@@ -110,6 +110,8 @@ pari_line_enter(struct pari_line *line, struct pari_cell *cell, uint64_t *ticket
 
     if (draw(line, cell, ticket) != 0)
         return -1;
+    if (is_turn(line, cell, *ticket))
+        return 0; /* nobody has been told that somebody waits */
     for (;;) {
         uint32_t key = pari_eventcount_prepare(&line->turn);
         pari_member first = atomic_load(place_of(cell, atomic_load(&line->head)));

@@ -16,10 +16,10 @@
 #define MAX_HELD 1024 /* the kernel walks 2048 robust locks of a dead thread and no more */
 
 struct lock_state {
-    _Atomic int32_t holder; /* pid; 0 outside acquire .. release */
-    _Atomic int32_t dead;   /* the mark */
-    uint32_t depth;         /* rlock */
+    _Atomic int32_t holder; /* pid; 0 outside acquire .. release. On the mutex's line, as the next one */
     uint32_t is_fair;
+    _Atomic int32_t dead; /* the mark */
+    uint32_t depth;       /* rlock */
     struct pari_line line;
 };
 
@@ -83,7 +83,7 @@ acquire(struct pari_cell *cell, par_time deadline)
 {
     if (pari_self() == 0)
         return -1;
-    if (pari_unlikely(pari_mutex_n_held() >= MAX_HELD))
+    if (pari_unlikely(pari_locker.n_held >= MAX_HELD))
         return pari_fail(pari_mutex_is_mine(&cell->mutex) ? EDEADLK : ENOLCK);
     return pari_unlikely(state_of(cell)->is_fair) ? take_in_turn(cell, deadline) : take(cell, deadline);
 }
@@ -125,12 +125,12 @@ recover(struct pari_cell *cell)
 }
 
 /* For a release and its like: a link without a cell is a lock that nobody has ever taken. */
-static struct pari_cell *
+static inline struct pari_cell *
 used_cell(const void *object, enum pari_cell_kind kind)
 {
     struct pari_cell *cell = pari_cell_look(object, kind);
 
-    if (cell == NULL && errno == ENOENT)
+    if (pari_unlikely(cell == NULL) && errno == ENOENT)
         errno = EPERM;
     return cell;
 }
