@@ -148,22 +148,14 @@ wait_for_room(struct par_conn *c, uint64_t need, bool is_big, par_time deadline)
     }
 }
 
-static void
-wake_receiver(struct par_conn *c)
-{
-    (void)say_cpu(c);
-    pari_eventcount_notify(&c->out->readable, 1);
-}
-
 /* Tell the receiver, wherever it waits. */
 static inline void
 announce(struct par_conn *c)
 {
     struct lane *lane = c->out;
 
-    pari_fence_light(atomic_load_explicit(&lane->must_fence, memory_order_relaxed)); /* the message before both looks */
-    if (pari_unlikely(pari_eventcount_is_awaited(&lane->readable)))
-        wake_receiver(c);
+    if (pari_unlikely(pari_eventcount_notify_light(&lane->readable, 1))) /* its fence stands before the look at the bell, too */
+        (void)say_cpu(c);
     if (pari_unlikely(atomic_load_explicit(&lane->bell_is_armed, memory_order_relaxed) != 0))
         ring_bell(c);
 }
@@ -214,16 +206,6 @@ par_conn_send(par_conn *c, const void *data, size_t size, par_time deadline)
 
 /* ---- receiving */
 
-/* By a receiver that has said that it sleeps, or armed the bell, before it looks again. */
-static void
-fence(const struct par_conn *c)
-{
-    if (pari_fence_heavy() || atomic_load_explicit(&c->in->must_fence, memory_order_relaxed))
-        return;
-    atomic_store(&c->in->must_fence, true); /* what is under way meanwhile is found by the end of a slice */
-    atomic_thread_fence(memory_order_seq_cst);
-}
-
 /* How long a message is looked for before the sleep, in ns. Where the other side runs on another processor, as long as a wake-up
  * across processors takes; on the same one it cannot send before we sleep. */
 static int64_t
@@ -271,7 +253,7 @@ sleep_for_message(struct par_conn *c, struct pari_message *m, par_time deadline)
         if (c->is_pollable)
             arm_bell(c);
         if (!is_over || c->is_pollable)
-            fence(c);
+            pari_eventcount_fence(&c->in->readable); /* for the bell, too */
         there = look_for_message(c, m);
         if (there != 0)
             return there == 1 ? 0 : -1;

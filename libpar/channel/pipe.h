@@ -17,7 +17,6 @@
  *   ring           see ring.h
  *   readable       the receiver sleeps on it; notified by the sender after each publication. The fence between the message and the
  *                  look at it is a light one: the receiver's, before it sleeps, is heavy and makes up for it
- *   must_fence     the receiver's: it could not, and the sender has to
  *   writable       the sender sleeps on it; notified by the receiver when room for a batch is free
  *   bell_is_armed  by a seq_cst exchange on both sides, and the same fences: after it the sender rings, the receiver looks at the
  *                  ring again
@@ -36,7 +35,6 @@ struct lane { /* one direction */
     struct pari_ring ring;
     _Alignas(PARI_CACHE_LINE) struct pari_eventcount readable;
     _Atomic uint32_t bell_is_armed;
-    _Atomic bool must_fence;
     _Alignas(PARI_CACHE_LINE) struct pari_eventcount writable;
 };
 

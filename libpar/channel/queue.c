@@ -57,6 +57,7 @@ par_queue_new(const par_queue_opts *opts)
     q = pari_handle_new(PARI_QUEUE, sizeof *q + (size_t)capacity + opts->producers * sizeof(struct pari_producer));
     if (q == NULL)
         return NULL;
+    pari_fence_register();
     pari_heap_own(q, pari_self()); /* until it is whole */
     init(q, capacity, opts);
     if (make_locks(q) != 0) {
@@ -167,9 +168,9 @@ put(par_queue *q, const void *data, size_t size, struct pari_body *body, par_tim
         return -1;
     publish(q, data, size, body);
     pari_queue_unlock_put(q);
-    pari_eventcount_notify(&q->readable, 1);
+    (void)pari_eventcount_notify_light(&q->readable, 1);
     if (has_waited && !pari_queue_looks_full(q, need))
-        pari_eventcount_notify(&q->writable, 1);
+        (void)pari_eventcount_notify_light(&q->writable, 1);
     return 0;
 }
 
@@ -252,9 +253,9 @@ leave(par_queue *q, const struct pari_message *m, bool is_removed, bool has_wait
 
     pari_queue_unlock_get(q);
     if (frees_room)
-        pari_eventcount_notify(&q->writable, 1);
+        (void)pari_eventcount_notify_light(&q->writable, 1);
     if (has_waited && !pari_ring_is_empty(&q->ring))
-        pari_eventcount_notify(&q->readable, 1);
+        (void)pari_eventcount_notify_light(&q->readable, 1);
 }
 
 /* Under get_lock. A small message is copied before it is removed, a body, which nobody else can reach then, without the lock.

@@ -99,6 +99,16 @@ pari_queue_unlock_get(par_queue *q)
 
 /* ---- waiting for room */
 
+/* Before the last look: puts and gets notify lightly. */
+static uint32_t
+prepare(struct pari_eventcount *ec)
+{
+    uint32_t key = pari_eventcount_prepare(ec);
+
+    pari_eventcount_fence(ec);
+    return key;
+}
+
 static bool
 has_too_many(const par_queue *q)
 {
@@ -133,7 +143,7 @@ pari_queue_wait_put(par_queue *q, struct pari_room need, struct pari_nap *nap, p
 {
     for (;;) {
         bool is_over = pari_is_over(deadline);
-        uint32_t key = is_over ? 0 : pari_eventcount_prepare(&q->writable);
+        uint32_t key = is_over ? 0 : prepare(&q->writable);
         if (pari_queue_is_closed(q))
             return pari_fail(EPIPE);
         if (!pari_queue_looks_full(q, need))
@@ -174,7 +184,7 @@ pari_queue_wait_get(par_queue *q, struct pari_nap *nap, par_time deadline)
     nap->has_spun = true;
     for (;;) {
         bool is_over = pari_is_over(deadline);
-        uint32_t key = is_over ? 0 : pari_eventcount_prepare(&q->readable);
+        uint32_t key = is_over ? 0 : prepare(&q->readable);
         if (!pari_ring_is_empty(&q->ring))
             return 0;
         if ((pari_producer_all_gone(q, live, &n_live) || pari_queue_is_closed(q)) && is_ended(q))

@@ -45,7 +45,7 @@ pari_handle_free(void *p)
 }
 
 int
-pari_handle_check(const void *p, enum pari_kind kind)
+pari_handle_check_slowly(const void *p, enum pari_kind kind)
 {
     const struct pari_handle *handle = p;
 

@@ -3,7 +3,8 @@
  * nap.c: the one way to sleep on shared state, and the event count built on it.
  *
  * Shared state: an event count's word. Sleepers set bit 0 before they look at their predicate a last time; a waker makes the
- * predicate true before it looks at bit 0. The seq_cst fences on both sides make sure that one sees the other. A notify changes
+ * predicate true before it looks at bit 0. The seq_cst fences on both sides make sure that one sees the other; the waker's may be
+ * left to the sleeper (os/fence.c), and must_fence tells the wakers that a sleeper's system cannot do that. A notify changes
  * the word, which whoever is on the way to sleep sees. Once a notify finds fewer sleepers than it would have woken, it clears bit 0,
  * changing the word again, and wakes all: a sleeper that set the bit meanwhile found it set, and nothing told of it.
  * If a process dies here: between the waker's commit and its notify, or a woken sleeper before it runs, the other sleepers are
@@ -115,6 +116,16 @@ pari_eventcount_prepare(struct pari_eventcount *ec)
 
     atomic_thread_fence(memory_order_seq_cst); /* bit 0 before the caller's look at its predicate; partner: notify */
     return key;
+}
+
+void
+pari_eventcount_fence(struct pari_eventcount *ec)
+{
+    if (pari_fence_heavy() ||
+        atomic_load_explicit(&ec->must_fence, memory_order_relaxed) != 0) /* set: wakers fence, or will soon */
+        return;
+    atomic_store(&ec->must_fence, 1);
+    atomic_thread_fence(memory_order_seq_cst); /* who is just waking without one is found at the end of a slice */
 }
 
 int

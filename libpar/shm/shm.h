@@ -86,21 +86,30 @@ int pari_nap(struct pari_nap *nap, const _Atomic uint32_t *word, uint32_t expect
  * notify, or after having been woken and before it ran, the others' slices find the predicate. */
 struct pari_eventcount {
     _Atomic uint32_t word;
+    _Atomic uint32_t must_fence; /* a sleeper could not make the heavy fence: wakers make a full one */
 };
 
 uint32_t pari_eventcount_prepare(struct pari_eventcount *ec);
 
-/* Would a notify look for sleepers? For a waker that fences for itself, or whose sleepers do it for both. */
-static inline bool
-pari_eventcount_is_awaited(const struct pari_eventcount *ec)
-{
-    return (atomic_load_explicit(&ec->word, memory_order_relaxed) & 1) != 0; /* ordered by the caller's fence */
-}
+/* Between the prepare and the look of a sleeper whose wakers use pari_eventcount_notify_light. */
+void pari_eventcount_fence(struct pari_eventcount *ec);
 
 /* Until notified, a peer died or a slice ended: 0 = look again; -1 as pari_nap. */
 int pari_eventcount_wait(struct pari_eventcount *ec, uint32_t key, struct pari_nap *nap, const pari_member *peers,
                          unsigned n_peers, par_time deadline);
 void pari_eventcount_notify(struct pari_eventcount *ec, int n); /* a fence and a load when nobody sleeps; signal-safe */
+
+/* The same for a waker that is quicker than a fence: the sleepers, who call pari_eventcount_fence, make it for both. Was there
+ * perhaps one? */
+static inline bool
+pari_eventcount_notify_light(struct pari_eventcount *ec, int n)
+{
+    pari_fence_light(atomic_load_explicit(&ec->must_fence, memory_order_relaxed) != 0); /* the commit before the look */
+    if (pari_likely((atomic_load_explicit(&ec->word, memory_order_relaxed) & 1) == 0))
+        return false;
+    pari_eventcount_notify(ec, n);
+    return true;
+}
 
 /* ---- the arena (arena.c) */
 
@@ -241,7 +250,17 @@ pari_handle_is(const void *handle, enum pari_kind kind)
 }
 
 /* 0 = a live handle of that kind; -1 EINVAL (NULL, freed, another kind, not in the arena). Joins the family if need be. */
-int pari_handle_check(const void *handle, enum pari_kind kind);
+int pari_handle_check_slowly(const void *handle, enum pari_kind kind);
+
+static inline int
+pari_handle_check(const void *handle, enum pari_kind kind)
+{
+    if (pari_likely(pari_handle_is(handle, kind) &&
+                    atomic_load_explicit(&pari_me, memory_order_acquire) != 0)) /* partner: birth */
+        return 0;
+    return pari_handle_check_slowly(handle, kind);
+}
+
 int pari_handle_check_mine(const void *handle, enum pari_kind kind); /* and made by this process, else EPERM */
 
 #endif

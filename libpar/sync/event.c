@@ -15,7 +15,6 @@
 struct event {
     _Atomic uint64_t flag;
     struct pari_eventcount waiters;
-    uint32_t unused;
 };
 
 static_assert(sizeof(struct event) == sizeof(par_event), "the public struct is this one");
