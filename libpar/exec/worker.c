@@ -32,12 +32,43 @@ pari_pool_sleep(struct pari_eventcount *ec, uint32_t key, struct pari_nap *nap, 
 
 /* ---- one item */
 
-static const void *
-input_of(const struct pari_job *job, uint64_t item)
+/* What the loop needs of a job, where no task can change it: copied once per chunk. A part that is missing has no pointer, and 0
+ * for its size, so that the item's is NULL, too. */
+struct plan {
+    par_fn *fn;
+    uintptr_t in, out;
+    size_t in_size, out_size;
+    void *ctx;
+    _Atomic uint8_t *status;
+    uint64_t tag;
+    bool has_strings;
+};
+
+static struct plan
+plan_of(const struct pari_seat *seat)
 {
-    if (pari_unlikely(job->in_size == PAR_STRINGS))
-        return ((const char *const *)(const void *)job->in)[item];
-    return job->in ? job->in + item * job->in_size : NULL;
+    const struct pari_job *job = seat->job;
+    bool has_strings = job->in_size == PAR_STRINGS;
+
+    return (struct plan){
+        .fn = job->fn,
+        .in = (uintptr_t)job->in,
+        .in_size = has_strings ? sizeof(char *) : job->in_size,
+        .out = (uintptr_t)job->out,
+        .out_size = job->out_size,
+        .ctx = seat->ctx,
+        .status = job->status,
+        .tag = job->tag,
+        .has_strings = has_strings,
+    };
+}
+
+static inline const void *
+input_of(const struct plan *plan, uint64_t item)
+{
+    const void *in = (const void *)(plan->in + item * plan->in_size);
+
+    return pari_unlikely(plan->has_strings) ? *(const char *const *)in : in;
 }
 
 void
@@ -97,17 +128,16 @@ settle(struct pari_seat *seat, uint64_t item, int code)
 }
 
 static inline void
-run_item(struct pari_seat *seat, struct pari_job *job, uint64_t item)
+run_item(struct pari_seat *seat, const struct plan *plan, uint64_t item)
 {
     struct pari_worker *record = seat->record;
-    char *out = job->out ? job->out + item * job->out_size : NULL;
     int code;
 
-    atomic_store_explicit(&record->claim, job->tag | item, memory_order_relaxed); /* read only after our death */
+    atomic_store_explicit(&record->claim, plan->tag | item, memory_order_relaxed); /* read only after our death */
     atomic_signal_fence(memory_order_seq_cst); /* the claim comes before anything the task does */
-    code = job->fn(input_of(job, item), out, seat->ctx);
+    code = plan->fn(input_of(plan, item), (void *)(plan->out + item * plan->out_size), plan->ctx);
     if (pari_likely(code == 0 && seat->n_blocks == 0))
-        atomic_store_explicit(&job->status[item], PARI_FINAL(PAR_OK), memory_order_release); /* partner: the mapper's tally */
+        atomic_store_explicit(&plan->status[item], PARI_FINAL(PAR_OK), memory_order_release); /* partner: the mapper's tally */
     else
         settle(seat, item, code);
     atomic_signal_fence(memory_order_seq_cst); /* the outcome comes before the next claim */
@@ -116,17 +146,18 @@ run_item(struct pari_seat *seat, struct pari_job *job, uint64_t item)
 void
 pari_worker_run_items(struct pari_seat *seat, uint64_t first, uint64_t end)
 {
-    struct pari_job *job = seat->job;
-    struct pari_worker *record = seat->record;
-    uint64_t done = atomic_load_explicit(&record->done, memory_order_relaxed); /* our own store */
+    const _Atomic uint32_t *stop = &seat->job->stop;
+    struct plan plan = plan_of(seat);
+    _Atomic uint64_t *done = &seat->record->done;
+    uint64_t n = atomic_load_explicit(done, memory_order_relaxed); /* our own store */
 
     for (uint64_t item = first; item < end; item++) {
-        if (pari_unlikely(atomic_load_explicit(&job->stop, memory_order_relaxed) != 0)) /* an item sooner or later */
+        if (pari_unlikely(atomic_load_explicit(stop, memory_order_relaxed) != 0)) /* an item sooner or later */
             return;
-        if (pari_unlikely(atomic_load_explicit(&job->status[item], memory_order_relaxed) != 0)) /* settled in a pass before */
+        if (pari_unlikely(atomic_load_explicit(&plan.status[item], memory_order_relaxed) != 0)) /* settled in a pass before */
             continue;
-        run_item(seat, job, item);
-        atomic_store_explicit(&record->done, ++done, memory_order_relaxed); /* read for progress only */
+        run_item(seat, &plan, item);
+        atomic_store_explicit(done, ++n, memory_order_relaxed); /* read for progress only */
     }
 }
 
