@@ -19,6 +19,7 @@
 #include <stdlib.h>
 
 #define MAX_READY 64
+#define SPIN_NS 50000         /* what a wake-up across processors takes */
 #define IDLE_SLICE 5000000000 /* ns; how often the owner's life is looked at beside the life line */
 #define PAUSE 100000000       /* ns; when no descriptor was to be had for a new client */
 #define KEPT_CAPACITY 65536   /* a larger answer gives its memory back */
@@ -211,6 +212,28 @@ server_end(struct server *server)
     pari_server_close(&server->sockets);
 }
 
+/* Who has just had an answer often asks again, in less time than a sleep and a wake-up take. */
+static int
+look_for_requests(struct server *server, struct pari_ready *ready)
+{
+    int64_t end = pari_now_ns() + SPIN_NS;
+    int n;
+
+    while ((n = pari_epoll_wait(server->sockets.epoll, ready, MAX_READY, 0)) == 0 && pari_now_ns() < end)
+        pari_yield(); /* to the client, if it waits for this very processor */
+    return n;
+}
+
+static int
+wait_for_requests(struct server *server, struct pari_ready *ready, bool has_served)
+{
+    int n = has_served ? look_for_requests(server, ready) : 0;
+
+    if (n != 0)
+        return n;
+    return pari_epoll_wait(server->sockets.epoll, ready, MAX_READY, pari_now_ns() + (server->is_paused ? PAUSE : IDLE_SLICE));
+}
+
 int
 pari_server_main(void *sockets)
 {
@@ -221,7 +244,7 @@ pari_server_main(void *sockets)
 
     pari_fd_raise_limit();
     while (n >= 0 && !server.service.is_over && !pari_member_is_dead(owner)) {
-        n = pari_epoll_wait(server.sockets.epoll, ready, MAX_READY, pari_now_ns() + (server.is_paused ? PAUSE : IDLE_SLICE));
+        n = wait_for_requests(&server, ready, n > 0);
         serve(&server, ready, n);
         if (n == 0 && server.is_paused)
             pause_listener(&server, false);

@@ -248,3 +248,9 @@ pari_cpu(void)
 {
     return sched_getcpu();
 }
+
+void
+pari_yield(void)
+{
+    (void)sched_yield();
+}
