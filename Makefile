@@ -72,7 +72,7 @@ HEADERS := $(sort $(wildcard include/par/*.h))
 EXAMPLE_SOURCES := $(sort $(wildcard examples/*.c))
 
 # Programs of their own, tests/kill/kill and so on; the suite of the same name runs a sample.
-CAMPAIGNS := kill storm faults leaks
+CAMPAIGNS := kill storm faults leaks conformance
 campaign = $(B)/tests/$(1)/$(1)
 SAMPLED := $(if $(SANITIZE),,$(foreach name,$(CAMPAIGNS),$(if $(filter * $(name),$(T)),$(call campaign,$(name)))))
 
@@ -220,6 +220,15 @@ check-faults: $(call campaign,faults) ## every system call that can fail, failin
 
 check-leaks: $(call campaign,leaks) ## every object made and destroyed 10^5 times, a process 10^3: nothing may grow (minutes)
 	@$<
+
+check-conformance: $(call campaign,conformance) ## the behaviours that Python's own suite asserts of multiprocessing, and ten deaths
+	@$< --functions libpar/libpar.map --page $(B)/conformance.md
+	@cmp -s $(B)/conformance.md doc/conformance.md || { \
+		echo "doc/conformance.md does not say what this run has shown: make conformance-page" >&2; exit 1; }
+
+.PHONY: conformance-page
+conformance-page: $(call campaign,conformance) ## write doc/conformance.md from a run of the behaviours
+	@$< --page $(B)/conformance.md && cp $(B)/conformance.md doc/conformance.md
 
 check-20: tests all examples $(SAMPLED) ## the tests twenty times in a row
 	@for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do \
