@@ -55,7 +55,8 @@ struct behaviour {
         .number = NULL \
     }
 
-extern const struct behaviour process_behaviours[];
+extern const struct behaviour process_behaviours[], queue_behaviours[], sync_behaviours[], condition_behaviours[],
+    barrier_behaviours[];
 
 /* ---- what tests are written with */
 
