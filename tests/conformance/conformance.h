@@ -56,7 +56,7 @@ struct behaviour {
     }
 
 extern const struct behaviour process_behaviours[], queue_behaviours[], sync_behaviours[], condition_behaviours[],
-    barrier_behaviours[];
+    barrier_behaviours[], shared_behaviours[], pipe_behaviours[], manager_behaviours[];
 
 /* ---- what tests are written with */
 
@@ -89,8 +89,9 @@ struct peer {
     par_thread *thread;
 };
 
-struct peer peer_start(int (*fn)(void *arg), void *arg); /* arg as it is: let it point to shared memory */
-int peer_end(struct peer peer);                          /* wait for it: its exit code */
+struct peer peer_start(int (*fn)(void *arg), void *arg);     /* arg as it is: let it point to shared memory */
+struct peer peer_given(int (*fn)(void *arg), par_conn *end); /* the pipe end is its argument, and its own */
+int peer_end(struct peer peer);                              /* wait for it: its exit code */
 void peers_start(struct peer *peer, int n, int (*fn)(void *arg), void *arg);
 void peers_end(const struct peer *peer, int n); /* all must end with 0 */
 

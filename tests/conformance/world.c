@@ -46,17 +46,29 @@ shared_block(size_t size)
 
 /* ---- peers */
 
-struct peer
-peer_start(int (*fn)(void *arg), void *arg)
+static struct peer
+peer_start_with(int (*fn)(void *arg), void *arg, const par_process_opts *opts)
 {
     struct peer peer = { NULL, NULL };
 
     if (kind_of_peers == IN_THREADS)
         peer.thread = par_thread_start(fn, arg, 0, NULL);
     else
-        peer.process = par_process_start(fn, arg, 0, NULL);
+        peer.process = par_process_start(fn, arg, 0, opts);
     must(peer.thread != NULL || peer.process != NULL);
     return peer;
+}
+
+struct peer
+peer_start(int (*fn)(void *arg), void *arg)
+{
+    return peer_start_with(fn, arg, NULL);
+}
+
+struct peer
+peer_given(int (*fn)(void *arg), par_conn *end)
+{
+    return peer_start_with(fn, end, &(par_process_opts){ .give = { end } });
 }
 
 int
