@@ -23,6 +23,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { IN_PROCESSES = 1, IN_THREADS = 2, IN_BOTH = 3 };
@@ -56,7 +57,7 @@ struct behaviour {
     }
 
 extern const struct behaviour process_behaviours[], queue_behaviours[], sync_behaviours[], condition_behaviours[],
-    barrier_behaviours[], shared_behaviours[], pipe_behaviours[], manager_behaviours[];
+    barrier_behaviours[], shared_behaviours[], pipe_behaviours[], manager_behaviours[], pool_behaviours[];
 
 /* ---- what tests are written with */
 
@@ -95,12 +96,15 @@ int peer_end(struct peer peer);                              /* wait for it: its
 void peers_start(struct peer *peer, int n, int (*fn)(void *arg), void *arg);
 void peers_end(const struct peer *peer, int n); /* all must end with 0 */
 
+int pool_backend(void); /* PAR_PROCESSES or PAR_THREADS: pools have the same two kinds of workers */
+
 /* A child that runs fn(arg), and how one that ends by itself has ended. */
 par_process *child_start(int (*fn)(void *arg), void *arg);
 int child_end(par_process *child);
 
-int sleep_for_ever(void *arg);                   /* a child that waits to be killed */
-int open_descriptors(void);                      /* of this process, but for the arena's */
+int sleep_for_ever(void *arg);                        /* a child that waits to be killed */
+int open_descriptors(void);                           /* of this process, but for the arena's */
+void few_descriptors(struct rlimit *old, unsigned n); /* from now on this process can open n more */
 int reap(pid_t orphan);                          /* wait for a grandchild whose parent has gone: its exit code, or -signal */
 int only_child(int (*fn)(void *arg), void *arg); /* child_end(child_start(fn, arg)) */
 

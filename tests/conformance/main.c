@@ -15,9 +15,8 @@
 #define N_BEHAVIOURS 165
 
 static const struct behaviour *const tables[] = {
-    process_behaviours,   queue_behaviours,   sync_behaviours,
-    condition_behaviours, barrier_behaviours, shared_behaviours,
-    pipe_behaviours,      manager_behaviours, NULL,
+    process_behaviours, queue_behaviours, sync_behaviours,    condition_behaviours, barrier_behaviours,
+    shared_behaviours,  pipe_behaviours,  manager_behaviours, pool_behaviours,      NULL,
 };
 
 enum result { DOES, DOES_NOT, IS_MISSING, CANNOT_APPLY, N_RESULTS };

@@ -96,6 +96,12 @@ peers_end(const struct peer *peer, int n)
         must(peer_end(peer[i]) == 0);
 }
 
+int
+pool_backend(void)
+{
+    return kind_of_peers == IN_THREADS ? PAR_THREADS : PAR_PROCESSES;
+}
+
 /* ---- children */
 
 par_process *
@@ -157,6 +163,17 @@ open_descriptors(void)
     }
     closedir(directory);
     return n;
+}
+
+/* The limit is on their numbers: fewer, if there are gaps. */
+void
+few_descriptors(struct rlimit *old, unsigned n)
+{
+    int lowest = dup(STDIN_FILENO);
+
+    must(lowest >= 0 && close(lowest) == 0 && getrlimit(RLIMIT_NOFILE, old) == 0);
+    struct rlimit few = { .rlim_cur = (rlim_t)lowest + n, .rlim_max = old->rlim_max };
+    must(setrlimit(RLIMIT_NOFILE, &few) == 0);
 }
 
 void *
