@@ -57,7 +57,8 @@ struct behaviour {
     }
 
 extern const struct behaviour process_behaviours[], queue_behaviours[], sync_behaviours[], condition_behaviours[],
-    barrier_behaviours[], shared_behaviours[], pipe_behaviours[], manager_behaviours[], pool_behaviours[];
+    barrier_behaviours[], shared_behaviours[], pipe_behaviours[], manager_behaviours[], pool_behaviours[], future_behaviours[],
+    tracker_behaviours[];
 
 /* ---- what tests are written with */
 

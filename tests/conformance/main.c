@@ -15,8 +15,8 @@
 #define N_BEHAVIOURS 165
 
 static const struct behaviour *const tables[] = {
-    process_behaviours, queue_behaviours, sync_behaviours,    condition_behaviours, barrier_behaviours,
-    shared_behaviours,  pipe_behaviours,  manager_behaviours, pool_behaviours,      NULL,
+    process_behaviours, queue_behaviours,   sync_behaviours, condition_behaviours, barrier_behaviours, shared_behaviours,
+    pipe_behaviours,    manager_behaviours, pool_behaviours, future_behaviours,    tracker_behaviours, NULL,
 };
 
 enum result { DOES, DOES_NOT, IS_MISSING, CANNOT_APPLY, N_RESULTS };
@@ -136,9 +136,9 @@ count(const struct behaviour *table, FILE *page, int *n)
         }
 }
 
-/* Numbers come once, in order. */
+/* Every number once, in order, so that none can be forgotten. */
 static void
-must_be_in_order(void)
+must_be_complete(void)
 {
     int n = 0;
 
@@ -146,7 +146,7 @@ must_be_in_order(void)
         for (const struct behaviour *b = *table; b->number != NULL; b++)
             if (atoi(b->number) != ++n)
                 give_up(__FILE__, __LINE__, b->name);
-    must(n <= N_BEHAVIOURS);
+    must(n == N_BEHAVIOURS);
 }
 
 static void
@@ -222,7 +222,7 @@ main(int argc, char **argv)
         else
             return usage();
     }
-    must_be_in_order();
+    must_be_complete();
     if (options.page != NULL)
         must((page = fopen(options.page, "we")) != NULL && (rows = tmpfile()) != NULL);
     int code = run_all(page, rows);
