@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * conformance.h: the behaviours that Python's own suite asserts of multiprocessing and that mean something in C, numbered.
+ * conformance.h: the behaviours that Python's own suite asserts of multiprocessing and that mean something in C, numbered;
+ * and ten deaths that it does not try.
  *
  * One file per noun, with a table of its behaviours in the order of their numbers. A behaviour is a function conf_061_event and
  * one line in the table:
@@ -11,7 +12,7 @@
  *     CANNOT(061, event, "why it can mean nothing here")
  *
  * Each test runs in a *world* of its own: a fresh process with a family of its own, which must end with no child and no
- * descriptor left, within a minute. IN_BOTH runs it twice: its peers are processes first, then threads.
+ * descriptor left, within two minutes. IN_BOTH runs it twice: its peers are processes first, then threads.
  */
 #ifndef CONFORMANCE_H
 #define CONFORMANCE_H
@@ -58,7 +59,7 @@ struct behaviour {
 
 extern const struct behaviour process_behaviours[], queue_behaviours[], sync_behaviours[], condition_behaviours[],
     barrier_behaviours[], shared_behaviours[], pipe_behaviours[], manager_behaviours[], pool_behaviours[], future_behaviours[],
-    tracker_behaviours[];
+    tracker_behaviours[], deaths[];
 
 /* ---- what tests are written with */
 

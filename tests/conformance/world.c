@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define WORLD_SECONDS 60
+#define WORLD_SECONDS 120
 #define ORPHAN_SECONDS 10
 
 static unsigned kind_of_peers;
