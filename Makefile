@@ -225,6 +225,7 @@ check-conformance: $(call campaign,conformance) ## the behaviours that Python's 
 	@$< --functions libpar/libpar.map --page $(B)/conformance.md
 	@cmp -s $(B)/conformance.md doc/conformance.md || { \
 		echo "doc/conformance.md does not say what this run has shown: make conformance-page" >&2; exit 1; }
+	@CC='$(CC)' tests/conformance/python_users.sh $(B)
 
 .PHONY: conformance-page
 conformance-page: $(call campaign,conformance) ## write doc/conformance.md from a run of the behaviours
