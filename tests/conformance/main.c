@@ -2,7 +2,7 @@
  *
  * main.c: runs the behaviours and the deaths, and prints a line for each and the counts.
  *
- *   conformance [--only number or name] [--functions file] [--page file]
+ *   conformance [--only number or name] [--without name] [--functions file] [--page file]
  *
  * --functions names a list of libpar's functions (libpar.map): a behaviour that waits for a call which is there by now is told.
  * --page writes doc/conformance.md. Fails if a behaviour that is claimed fails; one that is missing or cannot apply is no failure.
@@ -25,7 +25,7 @@ enum result { DOES, DOES_NOT, IS_MISSING, CANNOT_APPLY, N_RESULTS };
 static const char *const result_name[] = { "passed", "FAILED", "missing", "not applicable" };
 
 static struct {
-    const char *only, *page;
+    const char *only, *without, *page;
     char *functions;
 } options;
 
@@ -34,6 +34,8 @@ static struct {
 static bool
 is_selected(const struct behaviour *b)
 {
+    if (options.without != NULL && strcmp(options.without, b->name) == 0)
+        return false;
     if (options.only == NULL)
         return true;
     return isdigit((unsigned char)*options.only) ? atoi(options.only) == atoi(b->number)
@@ -205,7 +207,7 @@ read_file(const char *path)
 static int
 usage(void)
 {
-    fputs("usage: conformance [--only number or name] [--functions file] [--page file]\n", stderr);
+    fputs("usage: conformance [--only number or name] [--without name] [--functions file] [--page file]\n", stderr);
     return 2;
 }
 
@@ -219,6 +221,8 @@ main(int argc, char **argv)
             return usage();
         if (strcmp(argv[i], "--only") == 0)
             options.only = argv[i + 1];
+        else if (strcmp(argv[i], "--without") == 0)
+            options.without = argv[i + 1];
         else if (strcmp(argv[i], "--page") == 0)
             options.page = argv[i + 1];
         else if (strcmp(argv[i], "--functions") == 0)
