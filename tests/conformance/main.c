@@ -231,6 +231,7 @@ main(int argc, char **argv)
             return usage();
     }
     must_be_complete();
+    must(unsetenv("PAR_BACKEND") == 0 && unsetenv("PAR_ARENA_LIMIT") == 0); /* the tests say what they want */
     if (options.page != NULL)
         must((page = fopen(options.page, "we")) != NULL && (rows = tmpfile()) != NULL);
     int code = run_all(page, rows);
