@@ -698,7 +698,7 @@ const struct behaviour process_behaviours[] = {
            "not run by importing it"),
     PASSES(029, atexit, IN_PROCESSES,
            "an exit handler that the child registered runs if it leaves by exit(); a return from its function runs none",
-           "exit"),
+           "par_process_start"),
     PASSES(030, forked_thread_not_started, IN_PROCESSES,
            "processes start while another thread is starting threads: nobody hangs", "par_process_start, par_thread_start"),
     MISSING(031, context, "the start method can be set and asked; a child sees the same", "par_set_start_method"),
