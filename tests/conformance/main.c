@@ -95,9 +95,9 @@ write_head(FILE *page)
     fputs(
         "# Conformance with Python's multiprocessing\n\n"
         "What Python's own suite asserts of `multiprocessing` and `concurrent.futures`, as far as it means something outside of\n"
-        "Python, is 165 behaviours. Each is a test of libpar with the same number, `conf_061_event`, in `tests/conformance`. This\n"
-        "page is written by `make conformance-page` from a run of them; `make check-conformance` runs them and compares. Where\n"
-        "a behaviour depends on who works beside the test, it is run with processes and with threads.\n\n"
+        "Python, is 165 behaviours. What libpar has of each is a test with the same number, `conf_061_event`, in\n"
+        "`tests/conformance`. This page is written by `make conformance-page` from a run of them; `make check-conformance` runs\n"
+        "them and compares. Where a behaviour depends on who works beside the test, it is run with processes and with threads.\n\n"
         "- **passed**: libpar does it, and the test has shown it.\n"
         "- **missing**: the named call is not there yet; what there is of the behaviour is tested.\n"
         "- **not applicable**: the thing itself does not exist in libpar, for the reason given.\n\n",
@@ -178,7 +178,9 @@ run_all(FILE *page, FILE *rows)
     print_counts(stdout, n, n_deaths[DOES]);
     if (page != NULL) {
         write_head(page);
+        fputs("```\n", page);
         print_counts(page, n, n_deaths[DOES]);
+        fputs("```\n", page);
     }
     return n[DOES_NOT] + n_deaths[DOES_NOT] == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
