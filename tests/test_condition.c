@@ -174,6 +174,71 @@ interrupt_on_alarm(int number)
     par_interrupt(true);
 }
 
+/* ---- the loop in one call */
+
+static bool
+is_counted(void *arg)
+{
+    struct stage *s = arg;
+
+    s->n_woken++; /* how often it was asked */
+    return s->counter >= 3;
+}
+
+START_TEST(what_is_true_is_not_waited_for)
+{
+    struct stage *s = make_stage();
+    ck_assert_int_eq(par_condition_wait_for(&s->change, &s->lock, is_counted, s, PAR_NOWAIT), -1);
+    ck_assert_int_eq(errno, EPERM);
+    ck_assert_int_eq(s->n_woken, 0);
+    ck_assert_int_eq(par_lock_acquire(&s->lock, PAR_NOWAIT), 0);
+    ck_assert_int_eq(par_condition_wait_for(&s->change, &s->lock, NULL, s, PAR_NOWAIT), -1);
+    ck_assert_int_eq(errno, EINVAL);
+    s->counter = 3;
+    ck_assert_int_eq(par_condition_wait_for(&s->change, &s->lock, is_counted, s, PAR_NOWAIT), 0);
+    ck_assert_int_eq(s->n_woken, 1);
+    ck_assert_int_eq(par_lock_release(&s->lock), 0);
+}
+END_TEST
+
+START_TEST(what_does_not_become_true_times_out)
+{
+    struct stage *s = make_stage();
+    par_time deadline = par_in(0.05);
+    ck_assert_int_eq(par_lock_acquire(&s->lock, PAR_NOWAIT), 0);
+    ck_assert_int_eq(par_condition_wait_for(&s->change, &s->lock, is_counted, s, deadline), -1);
+    ck_assert_int_eq(errno, ETIMEDOUT);
+    ck_assert(pari_is_over(deadline));
+    ck_assert_int_ge(s->n_woken, 2);
+    ck_assert_int_eq(par_lock_release(&s->lock), 0); /* it was held */
+}
+END_TEST
+
+static int
+count_to_three(void *arg)
+{
+    struct stage *s = arg;
+
+    for (int i = 0; i < 3; i++)
+        if (par_lock_acquire(&s->lock, par_in(20)) != 0 || ++s->counter > 3 || par_condition_notify(&s->change, 1) != 0 ||
+            par_lock_release(&s->lock) != 0)
+            return 1;
+    return 0;
+}
+
+START_TEST(what_another_process_makes_true_ends_the_wait)
+{
+    struct stage *s = make_stage();
+    pid_t child;
+    ck_assert_int_eq(par_lock_acquire(&s->lock, PAR_NOWAIT), 0);
+    child = fixture_fork(count_to_three, s);
+    ck_assert_int_eq(par_condition_wait_for(&s->change, &s->lock, is_counted, s, par_in(20)), 0);
+    ck_assert_int_eq(s->counter, 3);
+    ck_assert_int_eq(par_lock_release(&s->lock), 0);
+    ck_assert_int_eq(fixture_wait(child), 0);
+}
+END_TEST
+
 START_TEST(interrupted_wait_holds_the_lock_again)
 {
     struct stage *s = make_stage();
@@ -346,6 +411,9 @@ main(void)
     tcase_add_test(one, what_is_no_condition_is_einval);
     tcase_add_test(one, timed_out_wait_holds_the_lock_again);
     tcase_add_test(one, interrupted_wait_holds_the_lock_again);
+    tcase_add_test(one, what_is_true_is_not_waited_for);
+    tcase_add_test(one, what_does_not_become_true_times_out);
+    tcase_add_test(several, what_another_process_makes_true_ends_the_wait);
     tcase_add_test(one, threads_are_woken_as_told);
     tcase_add_test(several, each_notify_wakes_exactly_one);
     tcase_add_test(several, notify_n_wakes_n_and_no_more_than_wait);

@@ -154,6 +154,13 @@ PAR_API int par_semaphore_value(const par_semaphore *s);
  * Safe: any thread, forked child. */
 PAR_API int par_condition_wait(par_condition *c, par_lock *lock, par_time deadline) PAR_MUST_CHECK;
 
+/* The loop in one call: wait until is_true(arg), which is called with the lock held, first at once. 0: it is true; -1 ETIMEDOUT: not
+ * so at the deadline. Otherwise as par_condition_wait.
+ * Errors: those of par_condition_wait; EINVAL is_true is NULL.
+ * Safe: any thread, forked child. */
+PAR_API int par_condition_wait_for(par_condition *c, par_lock *lock, bool (*is_true)(void *arg), void *arg,
+                                   par_time deadline) PAR_MUST_CHECK;
+
 /* Wake at most n of those that wait now; the lock they wait with must be held.
  * Errors: EPERM the waiters' lock is not held by this thread; EINVAL; ENOSPC, ENOMEM as wait.
  * Safe: any thread, forked child. */

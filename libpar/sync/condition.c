@@ -152,6 +152,19 @@ par_condition_wait(par_condition *c, par_lock *lock, par_time deadline)
 }
 
 int
+par_condition_wait_for(par_condition *c, par_lock *lock, bool (*is_true)(void *arg), void *arg, par_time deadline)
+{
+    if (is_true == NULL)
+        return pari_fail(EINVAL);
+    if (!pari_lock_is_mine(lock))
+        return -1;
+    while (!is_true(arg))
+        if (par_condition_wait(c, lock, deadline) != 0)
+            return errno != ETIMEDOUT ? -1 : is_true(arg) ? 0 : pari_fail(ETIMEDOUT);
+    return 0;
+}
+
+int
 par_condition_notify(par_condition *condition, unsigned n)
 {
     struct pari_cell *cell = cell_of(condition);

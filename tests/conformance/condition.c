@@ -159,11 +159,23 @@ set_counter(struct scene *scene, int value)
     must(par_condition_notify(&scene->condition, 1) == 0);
 }
 
+struct goal {
+    const struct scene *scene;
+    int value;
+};
+
+static bool
+is_reached(void *arg)
+{
+    const struct goal *goal = arg;
+
+    return goal->scene->counter == goal->value;
+}
+
 static void
 wait_for_counter(struct scene *scene, int value)
 {
-    while (scene->counter != value)
-        must(par_condition_wait(&scene->condition, &scene->lock, soon()) == 0);
+    must(par_condition_wait_for(&scene->condition, &scene->lock, is_reached, &(struct goal){ scene, value }, soon()) == 0);
 }
 
 static int
@@ -197,13 +209,12 @@ static void
 conf_059_waitfor_timeout(void)
 {
     struct scene *scene = shared(struct scene);
-    par_time start = par_now(), deadline = par_in(0.1);
-    int result = 0;
+    par_time start = par_now();
 
     must(par_lock_acquire(&scene->lock, soon()) == 0);
-    while (scene->counter != 4 && result == 0)
-        result = par_condition_wait(&scene->condition, &scene->lock, deadline);
-    must(result == -1 && errno == ETIMEDOUT && par_since(start) >= 0.1 && par_lock_release(&scene->lock) == 0);
+    must_fail(par_condition_wait_for(&scene->condition, &scene->lock, is_reached, &(struct goal){ scene, 4 }, par_in(0.1)),
+              ETIMEDOUT);
+    must(par_since(start) >= 0.1 && par_lock_release(&scene->lock) == 0);
 }
 
 static void
@@ -245,9 +256,9 @@ const struct behaviour condition_behaviours[] = {
            "par_condition_notify_all"),
     PASSES(056, notify_n, IN_PROCESSES, "of six waiters 2 are woken, then 4, then nobody", "par_condition_notify"),
     PASSES(057, timeout, IN_PROCESSES, "ETIMEDOUT, not early, and the lock is held", "par_condition_wait"),
-    PARTLY(058, waitfor, IN_BOTH, "two hand a counter to each other up to 4", "par_condition_wait", "par_condition_wait_for"),
-    PARTLY(059, waitfor_timeout, IN_PROCESSES, "what never becomes true ends with the deadline, not early",
-           "par_condition_wait", "par_condition_wait_for"),
+    PASSES(058, waitfor, IN_BOTH, "two hand a counter to each other up to 4", "par_condition_wait_for"),
+    PASSES(059, waitfor_timeout, IN_PROCESSES, "what never becomes true ends with the deadline, not early",
+           "par_condition_wait_for"),
     PASSES(060, wait_result, IN_BOTH, "ETIMEDOUT now and after a tenth of a second; 0 if notified; EINTR by a SIGINT handler",
            "par_condition_wait, par_interrupt"),
     END_OF_TABLE
