@@ -187,6 +187,161 @@ START_TEST(free_releases_what_was_not_got)
 }
 END_TEST
 
+/* ---- many at a time */
+
+static void
+expect_ints(const int *numbers, int n, int first)
+{
+    for (int i = 0; i < n; i++)
+        ck_assert_int_eq(numbers[i], first + i);
+}
+
+START_TEST(many_are_put_and_got_in_order)
+{
+    int in[100], out[100];
+    make_queue(NULL);
+    for (int i = 0; i < 100; i++)
+        in[i] = i;
+    ck_assert_int_eq(par_queue_put_many(q, in, sizeof *in, 60, PAR_NOWAIT), 60);
+    ck_assert_int_eq(par_queue_put_many(q, in + 60, sizeof *in, 40, PAR_NOWAIT), 40);
+    ck_assert_int_eq(par_queue_qsize(q), 100);
+    ck_assert_int_eq(get_int(), 0);
+    ck_assert_int_eq(par_queue_get_many(q, out, sizeof *out, 30, PAR_NOWAIT), 30);
+    expect_ints(out, 30, 1);
+    ck_assert_int_eq(par_queue_get_many(q, out, sizeof *out, 100, PAR_NOWAIT), 69);
+    expect_ints(out, 69, 31);
+    ck_assert_int_eq(par_queue_get_many(q, out, sizeof *out, 100, PAR_NOWAIT), -1);
+    ck_assert_int_eq(errno, ETIMEDOUT);
+    for (int i = 0; i < 100; i++)
+        ck_assert_int_eq(par_queue_task_done(q), 0);
+    ck_assert_int_eq(par_queue_join(q, PAR_NOWAIT), 0);
+    par_queue_free(q);
+}
+END_TEST
+
+START_TEST(many_are_put_as_far_as_there_is_room)
+{
+    int in[10] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 }, out[10];
+    make_queue(&(par_queue_opts){ .maxsize = 6 });
+    ck_assert_int_eq(par_queue_put_many(q, in, sizeof *in, 10, PAR_NOWAIT), 6);
+    ck_assert_int_eq(errno, ETIMEDOUT);
+    ck_assert_int_eq(par_queue_put_many(q, in, sizeof *in, 10, PAR_NOWAIT), -1);
+    ck_assert_int_eq(errno, ETIMEDOUT);
+    ck_assert_int_eq(par_queue_get_many(q, out, sizeof *out, 10, PAR_NOWAIT), 6);
+    expect_ints(out, 6, 0);
+    ck_assert_int_eq(par_queue_put_many(q, in, sizeof *in, 0, PAR_NOWAIT), 0);
+    ck_assert(par_queue_empty(q));
+    par_queue_free(q);
+}
+END_TEST
+
+START_TEST(many_are_got_up_to_one_of_another_size)
+{
+    int out[4];
+    long number = 7;
+    make_queue(NULL);
+    put_int(1);
+    put_int(2);
+    ck_assert_int_eq(par_queue_put(q, &number, sizeof number, PAR_NOWAIT), 0);
+    ck_assert_int_eq(par_queue_get_many(q, out, sizeof *out, 4, PAR_NOWAIT), 2);
+    expect_ints(out, 2, 1);
+    ck_assert_int_eq(par_queue_get_many(q, out, sizeof *out, 4, PAR_NOWAIT), -1);
+    ck_assert_int_eq(errno, EMSGSIZE);
+    ck_assert_int_eq(par_queue_qsize(q), 1); /* it stays */
+    ck_assert_int_eq(par_queue_get_many(q, &number, sizeof number, 1, PAR_NOWAIT), 1);
+    par_queue_free(q);
+}
+END_TEST
+
+START_TEST(many_big_and_many_empty_ones)
+{
+    size_t size = 5000, used;
+    unsigned char *in = calloc(3, size), *out = calloc(3, size);
+    ck_assert(in != NULL && out != NULL);
+    for (int i = 0; i < 3; i++)
+        memset(in + (size_t)i * size, i + 1, size);
+    used = pari_heap_in_use();
+    make_queue(&(par_queue_opts){ .capacity = 4096 });
+    ck_assert_int_eq(par_queue_put_many(q, in, size, 3, PAR_NOWAIT), 3);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(par_queue_get_many(q, out + (size_t)i * size, size, 3, PAR_NOWAIT), 1); /* one at a time */
+    ck_assert_int_eq(memcmp(in, out, 3 * size), 0);
+    ck_assert_int_eq(par_queue_put_many(q, NULL, 0, 5, PAR_NOWAIT), 5);
+    ck_assert_int_eq(par_queue_get_many(q, NULL, 0, 9, PAR_NOWAIT), 5);
+    par_queue_free(q);
+    ck_assert_uint_eq(pari_heap_in_use(), used);
+    free(in);
+    free(out);
+}
+END_TEST
+
+START_TEST(wrong_arguments_for_many)
+{
+    int i = 1;
+    make_queue(&(par_queue_opts){ .item_size = sizeof i });
+    ck_assert_int_eq(par_queue_put_many(nowhere, &i, sizeof i, 1, PAR_NOWAIT), -1);
+    ck_assert_int_eq(errno, EINVAL);
+    ck_assert_int_eq(par_queue_put_many(q, nowhere, sizeof i, 1, PAR_NOWAIT), -1);
+    ck_assert_int_eq(errno, EINVAL);
+    ck_assert_int_eq(par_queue_put_many(q, &i, one, 1, PAR_NOWAIT), -1);
+    ck_assert_int_eq(errno, EMSGSIZE);
+    ck_assert_int_eq(par_queue_put_many(q, &i, sizeof i, size_max, PAR_NOWAIT), -1);
+    ck_assert_int_eq(errno, EOVERFLOW);
+    ck_assert_int_eq(par_queue_get_many(nowhere, &i, sizeof i, 1, PAR_NOWAIT), -1);
+    ck_assert_int_eq(errno, EINVAL);
+    ck_assert_int_eq(par_queue_get_many(q, nowhere, sizeof i, 1, PAR_NOWAIT), -1);
+    ck_assert_int_eq(errno, EINVAL);
+    ck_assert_int_eq(par_queue_get_many(q, &i, sizeof i, 0, PAR_NOWAIT), -1);
+    ck_assert_int_eq(errno, EINVAL);
+    ck_assert_int_eq(par_queue_get_many(q, &i, sizeof i, size_max, PAR_NOWAIT), -1);
+    ck_assert_int_eq(errno, EOVERFLOW);
+    par_queue_close(q);
+    ck_assert_int_eq(par_queue_put_many(q, &i, sizeof i, 1, PAR_NOWAIT), -1);
+    ck_assert_int_eq(errno, EPIPE);
+    ck_assert_int_eq(par_queue_get_many(q, &i, sizeof i, 1, PAR_NOWAIT), -1);
+    ck_assert_int_eq(errno, EPIPE);
+    par_queue_free(q);
+}
+END_TEST
+
+#define N_NUMBERS 20000
+
+static int
+put_numbers(void *arg)
+{
+    int batch[37];
+
+    (void)arg;
+    for (int next = 0; next < N_NUMBERS;) {
+        int n = N_NUMBERS - next < 37 ? N_NUMBERS - next : 37;
+        for (int i = 0; i < n; i++)
+            batch[i] = next + i;
+        if (par_queue_put_many(q, batch, sizeof *batch, (size_t)n, par_in(20)) != n)
+            return 1;
+        next += n;
+    }
+    return 0;
+}
+
+START_TEST(many_go_through_a_small_ring_from_process_to_process)
+{
+    int out[64], next = 0;
+    par_process *producer;
+    make_queue(&(par_queue_opts){ .capacity = 4096, .maxsize = 50 });
+    producer = start(put_numbers, NULL);
+    while (next < N_NUMBERS) {
+        ssize_t n = par_queue_get_many(q, out, sizeof *out, 64, par_in(20));
+        ck_assert_int_gt(n, 0);
+        expect_ints(out, (int)n, next);
+        next += (int)n;
+    }
+    ck_assert_int_eq(par_process_join(producer, par_in(20)), 0);
+    ck_assert_int_eq(par_process_exitcode(producer), 0);
+    par_process_free(producer);
+    par_queue_free(q);
+}
+END_TEST
+
 /* ---- bounds and waiting */
 
 START_TEST(queue_of_six_items_is_full_with_six)
@@ -850,6 +1005,12 @@ main(void)
     tcase_add_test(tcase, other_size_than_item_size_is_emsgsize);
     tcase_add_test(tcase, values_come_through);
     tcase_add_test(tcase, free_releases_what_was_not_got);
+    tcase_add_test(tcase, many_are_put_and_got_in_order);
+    tcase_add_test(tcase, many_are_put_as_far_as_there_is_room);
+    tcase_add_test(tcase, many_are_got_up_to_one_of_another_size);
+    tcase_add_test(tcase, many_big_and_many_empty_ones);
+    tcase_add_test(tcase, wrong_arguments_for_many);
+    tcase_add_test(tcase, many_go_through_a_small_ring_from_process_to_process);
 
     tcase = fixture_case(suite, "waiting");
     tcase_add_test(tcase, queue_of_six_items_is_full_with_six);

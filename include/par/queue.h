@@ -61,6 +61,13 @@ PAR_API par_queue *par_queue_new(const par_queue_opts *opts) PAR_MUST_CHECK PAR_
  * Safe: any thread, forked child. */
 PAR_API int par_queue_put(par_queue *q, const void *data, size_t size, par_time deadline) PAR_READS(2, 3);
 
+/* Put the `n` messages of `size` bytes each that lie one after the other at `data`, in this order, as par_queue_put would: how many
+ * were put. Waits while the queue is full, until all are in it or the deadline has passed; messages of others may come in between.
+ * Many at a time cost far less than one at a time.
+ * Errors: -1, and none was put, with those of par_queue_put; EOVERFLOW (n * size). Fewer than n, and errno says why it ended.
+ * Safe: any thread, forked child. */
+PAR_API ssize_t par_queue_put_many(par_queue *q, const void *data, size_t size, size_t n, par_time deadline);
+
 /* Get the next message into `buf`, which has room for `size` bytes: its length, which may be 0. With (NULL, 0): the length of
  * the next message, which stays; another consumer may take it meanwhile.
  * Errors: EPIPE (closed and nothing is left), ETIMEDOUT, EMSGSIZE (longer than `size`; it stays), ENOSPC (no shared memory for
@@ -68,6 +75,14 @@ PAR_API int par_queue_put(par_queue *q, const void *data, size_t size, par_time 
  * above.
  * Safe: any thread, forked child. */
 PAR_API ssize_t par_queue_get(par_queue *q, void *buf, size_t size, par_time deadline) PAR_MUST_CHECK PAR_WRITES(2, 3);
+
+/* Wait for a message as par_queue_get, and get with it those that follow, as long as they are there and of `size` bytes as well, up
+ * to `max`: how many, one after the other at `buf`. Messages that wait in blocks of their own come one at a time. For
+ * par_queue_task_done each is a get.
+ * Errors: those of par_queue_get; EMSGSIZE (the next message is not of `size` bytes; it stays); EOVERFLOW (max * size); EINVAL
+ * (also: max is 0).
+ * Safe: any thread, forked child. */
+PAR_API ssize_t par_queue_get_many(par_queue *q, void *buf, size_t size, size_t max, par_time deadline) PAR_MUST_CHECK;
 
 /* Get the next message, of any size, in memory of its own, which the caller frees with free(). One zero byte follows the
  * message, so that text is a string. `*size` (unless `size` is NULL) is its length.

@@ -193,6 +193,64 @@ par_queue_put(par_queue *q, const void *data, size_t size, par_time deadline)
     return pari_ring_is_big(&q->ring, size) ? put_big(q, data, size, deadline) : put(q, data, size, NULL, deadline);
 }
 
+/* Item i of those that lie one after the other at `data`, NULL if they are empty. */
+static void *
+item_at(const void *data, size_t size, size_t i)
+{
+    return size > 0 ? (unsigned char *)(uintptr_t)data + i * size : NULL;
+}
+
+/* Under put_lock, with room for one: as many as there is room for. */
+static size_t
+publish_many(par_queue *q, const void *data, size_t size, size_t n, struct pari_room need)
+{
+    size_t done = 0;
+
+    do {
+        publish(q, item_at(data, size, done), size, NULL);
+        done++;
+    } while (done < n && pari_queue_has_room(q, need) == 1);
+    return done;
+}
+
+/* Small ones. How many were put, once there was room for one; -1. */
+static ssize_t
+put_some(par_queue *q, const void *data, size_t size, size_t n, par_time deadline)
+{
+    struct pari_room need = { pari_ring_need(&q->ring, size), false };
+    bool has_waited = false;
+    size_t done;
+
+    if (lock_with_room(q, need, &has_waited, deadline) != 0)
+        return -1;
+    done = publish_many(q, data, size, n, need);
+    pari_queue_unlock_put(q);
+    (void)pari_eventcount_notify_light(&q->readable, done < INT32_MAX ? (int)done : INT32_MAX);
+    if (has_waited && !pari_queue_looks_full(q, need))
+        (void)pari_eventcount_notify_light(&q->writable, 1);
+    return (ssize_t)done;
+}
+
+ssize_t
+par_queue_put_many(par_queue *q, const void *data, size_t size, size_t n, par_time deadline)
+{
+    size_t total, done = 0;
+
+    if (check_put(q, data, size) != 0)
+        return -1;
+    if (!pari_mul(n, size, &total) || total > PTRDIFF_MAX || n > PTRDIFF_MAX)
+        return pari_fail(EOVERFLOW);
+    while (done < n) {
+        const void *next = item_at(data, size, done);
+        ssize_t more = pari_ring_is_big(&q->ring, size) ? put_big(q, next, size, deadline) + 1
+                                                        : put_some(q, next, size, n - done, deadline);
+        if (more <= 0)
+            return done > 0 ? (ssize_t)done : -1;
+        done += (size_t)more;
+    }
+    return (ssize_t)done;
+}
+
 /* ---- getting */
 
 /* 1: locked, *m is the next message; 0: not locked, nothing there; -1. */
@@ -245,17 +303,21 @@ remove_counted(par_queue *q, const struct pari_message *m, struct pari_account *
     atomic_store_explicit(&account->n_got, account->n_got_next, memory_order_release); /* partner: task_done */
 }
 
-/* Under get_lock, which is released: wake who can go on now. */
+/* Under get_lock, which is released: wake who can go on now, as many producers as messages have gone if that frees room. */
+static void
+leave_many(par_queue *q, bool frees_room, int n, bool has_waited)
+{
+    pari_queue_unlock_get(q);
+    if (frees_room)
+        (void)pari_eventcount_notify_light(&q->writable, n);
+    if (has_waited && !pari_ring_is_empty(&q->ring))
+        (void)pari_eventcount_notify_light(&q->readable, 1);
+}
+
 static void
 leave(par_queue *q, const struct pari_message *m, bool is_removed, bool has_waited)
 {
-    bool frees_room = is_removed && (q->maxsize != 0 || pari_ring_frees_room(&q->ring, m));
-
-    pari_queue_unlock_get(q);
-    if (frees_room)
-        (void)pari_eventcount_notify_light(&q->writable, 1);
-    if (has_waited && !pari_ring_is_empty(&q->ring))
-        (void)pari_eventcount_notify_light(&q->readable, 1);
+    leave_many(q, is_removed && (q->maxsize != 0 || pari_ring_frees_room(&q->ring, m)), 1, has_waited);
 }
 
 /* Under get_lock. A small message is copied before it is removed, a body, which nobody else can reach then, without the lock.
@@ -299,6 +361,47 @@ get(par_queue *q, void *buf, size_t size, par_time deadline)
         return -1;
     finish_body(q, &m, buf);
     return (ssize_t)m.length;
+}
+
+/* Under get_lock, *m being the next message, of the right size: it and those that follow. *m is then the last that was removed.
+ * How many; -1: none. */
+static ssize_t
+remove_many(par_queue *q, struct pari_message *m, void *buf, size_t size, size_t max, bool *frees_room)
+{
+    struct pari_message next = *m;
+    size_t done = 0;
+
+    do {
+        *m = next;
+        if (remove_message(q, m, item_at(buf, size, done)) != 0)
+            return -1; /* only the first one finds that there is no account */
+        *frees_room = *frees_room || pari_ring_frees_room(&q->ring, m);
+        done++;
+    } while (done < max && m->body == NULL && pari_ring_next(&q->ring, &next) == 1 && next.body == NULL && next.length == size);
+    return (ssize_t)done;
+}
+
+ssize_t
+par_queue_get_many(par_queue *q, void *buf, size_t size, size_t max, par_time deadline)
+{
+    struct pari_message m;
+    bool has_waited = false, frees_room = false;
+    size_t total;
+    ssize_t n;
+
+    if (pari_handle_check(q, PARI_QUEUE) != 0)
+        return -1;
+    if ((buf == NULL && size > 0) || max == 0)
+        return pari_fail(EINVAL);
+    if (!pari_mul(max, size, &total) || total > PTRDIFF_MAX || max > PTRDIFF_MAX)
+        return pari_fail(EOVERFLOW);
+    if (lock_with_message(q, &m, &has_waited, deadline) != 0)
+        return -1;
+    n = m.length == size ? remove_many(q, &m, buf, size, max, &frees_room) : pari_fail(EMSGSIZE);
+    leave_many(q, n > 0 && (q->maxsize != 0 || frees_room), n > 1 ? (int)(n < INT32_MAX ? n : INT32_MAX) : 1, has_waited);
+    if (n > 0)
+        finish_body(q, &m, buf);
+    return n;
 }
 
 static ssize_t

@@ -253,6 +253,83 @@ check_get_waiter(void)
     par_queue_free(q);
 }
 
+/* ---- many at a time */
+
+#define BATCH 3
+
+/* Victim 0 puts 101, 102, 103; victim 1 puts 104, 105, 106. */
+static void
+put_batch(int which)
+{
+    unsigned char bytes[BATCH * SMALL];
+
+    for (int i = 0; i < BATCH; i++)
+        memcpy(bytes + i * SMALL, message(MINE + which * BATCH + i), SMALL);
+    (void)par_queue_put_many(q, bytes, SMALL, BATCH, par_in(10));
+}
+
+/* Of each batch the beginning is there, in order, and all of it if the call returned. */
+static void
+check_put_batch(void)
+{
+    long number, n[2] = { 0, 0 };
+
+    for (long i = 1; i <= 3; i++)
+        expect(LOST, get(soon()) == i);
+    while ((number = get(PAR_NOWAIT)) > 0) {
+        long which = (number - MINE) / BATCH;
+        expect(TORN, number >= MINE && which < 2);
+        expect(DUPLICATED, number == MINE + which * BATCH + n[which]);
+        n[which]++;
+    }
+    expect(TORN, number == 0);
+    for (int i = 0; i < 2; i++)
+        expect(LOST, n[i] == BATCH || !has_ended(i));
+    put_and_get_again();
+    leak_check(0);
+    par_queue_free(q);
+}
+
+/* What it got are the first so many of 1, 2, 3. */
+static void
+get_batch(int which)
+{
+    unsigned char bytes[BATCH * SMALL];
+    long number;
+    ssize_t n = par_queue_get_many(q, bytes, SMALL, 2, par_in(10));
+
+    for (ssize_t i = 0; i < n; i++) {
+        memcpy(&number, bytes + i * SMALL, sizeof number);
+        if (memcmp(bytes + i * SMALL, message(number), SMALL) != 0)
+            number = -1;
+    }
+    atomic_store(&page->victim[which].result, n > 0 ? number : n);
+}
+
+static void
+check_get_batch(void)
+{
+    long number, n = 0, lost;
+    int n_ended = has_ended(0) + has_ended(1);
+
+    while ((number = get(PAR_NOWAIT)) > 0) {
+        n++;
+        for (int i = 0; i < 2; i++)
+            expect(DUPLICATED, !has_ended(i) || page->victim[i].result < number);
+    }
+    expect(TORN, number == 0);
+    expect(DUPLICATED, n <= 3 - (n_ended > 0 ? 2 : 0) - (n_ended > 1 ? 1 : 0));
+    put_and_get_again();
+    for (long i = 0; i < n + 3; i++)
+        expect(TORN, par_queue_task_done(q) == 0);
+    lost = par_queue_join(q, soon());
+    if (lost < 0)
+        find(errno == ETIMEDOUT ? HUNG : TORN, "join: errno %d", errno);
+    expect(LOST, lost == 3 - n);
+    leak_check(8192); /* the victims' accounts: one chunk for 64 of them */
+    par_queue_free(q);
+}
+
 /* ---- task_done, join */
 
 static void
@@ -436,6 +513,8 @@ const struct op queue_ops[] = {
     OP("queue_get", .setup = set_up_small, .act = get_one, .check = check_get),
     OP("queue_get_big", .setup = set_up_big, .act = get_one, .check = check_get),
     OP("queue_get_empty", .setup = set_up_empty, .act = get_one, .meanwhile = put_next, .check = check_get_waiter),
+    OP("queue_put_many", .setup = set_up_small, .act = put_batch, .check = check_put_batch),
+    OP("queue_get_many", .setup = set_up_small, .act = get_batch, .check = check_get_batch),
     OP("queue_task_done", .setup = set_up_small, .prepare = get_first, .act = finish, .check = check_done),
     OP("queue_join", .setup = set_up_small, .act = join_all, .meanwhile = finish_all, .check = check_join),
     OP("queue_close", .setup = set_up_end, .act = close_it, .check = check_close),
