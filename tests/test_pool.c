@@ -383,6 +383,92 @@ START_TEST(initializer_and_finalizer_run_once_in_each_worker)
 }
 END_TEST
 
+/* ---- a worker's life */
+
+static int
+take_number(void *arg, void **state)
+{
+    struct setup *setup = arg;
+
+    setup->bonus = atomic_fetch_add(setup->n_started, 1);
+    *state = setup;
+    return 0;
+}
+
+static int
+tell_number(const void *in, void *out, void *ctx)
+{
+    (void)in;
+    (void)ctx;
+    *(int *)out = ((const struct setup *)par_worker_state())->bonus;
+    return 0;
+}
+
+#define MAX_TASKS 3
+
+static par_pool *
+new_pool_of_mortals(int backend, unsigned workers, struct setup *setup)
+{
+    par_pool *pool = par_pool_new(&(par_pool_opts){ .backend = backend,
+                                                    .workers = workers,
+                                                    .initializer = take_number,
+                                                    .initarg = setup,
+                                                    .initarg_size = sizeof *setup,
+                                                    .finalizer = take_down,
+                                                    .max_tasks = MAX_TASKS });
+
+    ck_assert_ptr_nonnull(pool);
+    return pool;
+}
+
+/* By worker number; a serial pool has one worker for ever. */
+static void
+expect_short_lives(const int *number, int n, int backend)
+{
+    int n_items[100] = { 0 };
+
+    for (int i = 0; i < n; i++) {
+        ck_assert_int_ge(number[i], 0);
+        ck_assert_int_lt(number[i], 100);
+        n_items[number[i]]++;
+    }
+    for (int i = 0; i < 100; i++)
+        ck_assert_int_le(n_items[i], backend == PAR_SERIAL ? n : MAX_TASKS);
+}
+
+START_TEST(workers_leave_after_max_tasks_and_nothing_is_lost)
+{
+    _Atomic int *n = (_Atomic int *)par_shared_alloc(2, sizeof *n);
+    struct setup setup = { &n[0], &n[1], 0 };
+    int number[100];
+    par_pool *pool = new_pool_of_mortals(_i, 2, &setup);
+    memset(number, -1, sizeof number);
+    ck_assert_int_eq(par_pool_map_sized(pool, tell_number, NULL, 0, number, sizeof *number, 100, NULL), 0);
+    expect_short_lives(number, 100, _i);
+    ck_assert_int_eq(par_pool_close(pool), 0);
+    ck_assert_int_eq(par_pool_join(pool, par_in(20)), 0);
+    ck_assert_int_ge(atomic_load(&n[0]), _i == PAR_SERIAL ? 1 : 100 / MAX_TASKS);
+    ck_assert_int_eq(atomic_load(&n[0]), atomic_load(&n[1])); /* each ran its finalizer */
+    par_pool_free(pool);
+    par_shared_free((void *)n);
+}
+END_TEST
+
+START_TEST(a_life_goes_over_several_jobs)
+{
+    _Atomic int *n = (_Atomic int *)par_shared_alloc(2, sizeof *n);
+    struct setup setup = { &n[0], &n[1], 0 };
+    int number[10];
+    par_pool *pool = new_pool_of_mortals(_i, 1, &setup);
+    for (int i = 0; i < 10; i++) {
+        ck_assert_int_eq(par_pool_map_sized(pool, tell_number, NULL, 0, &number[i], sizeof *number, 1, NULL), 0);
+        ck_assert_int_eq(number[i], _i == PAR_SERIAL ? 0 : i / MAX_TASKS);
+    }
+    par_pool_free(pool);
+    par_shared_free((void *)n);
+}
+END_TEST
+
 static int
 refuse(void *arg, void **state)
 {
@@ -1137,6 +1223,8 @@ tests_for_every_backend(size_t *n)
                            each_worker_has_its_own_copy_of_ctx,
                            ctx_without_a_size_is_the_pointer_itself,
                            initializer_and_finalizer_run_once_in_each_worker,
+                           workers_leave_after_max_tasks_and_nothing_is_lost,
+                           a_life_goes_over_several_jobs,
                            an_initializer_that_always_refuses_breaks_the_pool,
                            failed_items_tell_code_and_text,
                            a_failure_without_text_has_words_too,

@@ -75,9 +75,13 @@ typedef struct par_pool_opts {
     const void *initarg; /* its argument: a copy for each worker if initarg_size > 0, else the pointer itself */
     size_t initarg_size;
 
-    /* Runs in each worker that leaves by itself: after par_pool_close, and on threads and serial also after par_pool_terminate or
+    /* Runs in each worker that leaves by itself: after max_tasks or par_pool_close, and on threads and serial also after par_pool_terminate or
      * par_pool_free. A process worker that is terminated does not run it: close and join first if it matters. */
     void (*finalizer)(void *state);
+
+    /* A worker that has run so many items leaves by itself, and a fresh one takes its place: against leaks and ageing in what tasks
+     * call. 0: never; a serial pool never does. */
+    size_t max_tasks;
 
     const char *name; /* what par_error() calls the pool; at most 31 bytes are kept; NULL: "pool" */
     PAR_RESERVED;

@@ -37,7 +37,8 @@ process_main(void *arg)
     seat.record = &seat.pool->worker[seat.index];
     pthread_cleanup_push(thread_is_gone, NULL);
     refusal = pari_worker_run(&seat, crew->opts.initializer, (void *)crew->opts.initarg);
-    if (refusal == 0 && crew->opts.finalizer != NULL && atomic_load(&seat.pool->state) == PARI_POOL_CLOSED)
+    if (refusal == 0 && crew->opts.finalizer != NULL &&
+        (atomic_load(&seat.pool->state) == PARI_POOL_CLOSED || atomic_load(&seat.record->has_retired) != 0))
         crew->opts.finalizer(seat.state);
     pthread_cleanup_pop(0);
     return refusal == 0 ? 0 : 1;

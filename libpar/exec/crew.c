@@ -223,11 +223,13 @@ bury(struct pari_crew *crew, unsigned index, const struct pari_end *end)
     struct pari_worker *record = &crew->pool->worker[index];
     char text[sizeof crew->reason];
 
-    describe(crew, index, end, text, sizeof text);
-    if (crew->map != NULL)
-        pari_map_lose(crew->map, index, end, text);
-    if (!crew->hand[index].is_killed && !may_end(crew))
-        count_death(crew, text);
+    if (atomic_load(&record->has_retired) == 0) {
+        describe(crew, index, end, text, sizeof text);
+        if (crew->map != NULL)
+            pari_map_lose(crew->map, index, end, text);
+        if (!crew->hand[index].is_killed && !may_end(crew))
+            count_death(crew, text);
+    }
     atomic_store(&record->claim, 0);
     atomic_store(&record->in, 0);
     atomic_store(&record->phase, PARI_WORKER_NONE);
@@ -262,6 +264,7 @@ start_worker(struct pari_crew *crew, unsigned index)
     struct pari_worker *record = &crew->pool->worker[index];
 
     atomic_store(&record->refusal, 0);
+    atomic_store(&record->has_retired, 0);
     atomic_store(&record->phase, PARI_WORKER_STARTING);
     crew->hand[index].is_running = true;
     if (crew->backend->start(crew, index) == 0)

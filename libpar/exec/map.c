@@ -238,7 +238,7 @@ run_here(struct pari_map *map)
     seat->job = job;
     seat->text_claim = 0;
     seat->ctx = job->ctx;
-    for (look_for_stop(map); map->stop == PARI_STOP_NONE && pari_job_take(job, &first, &end); look_for_stop(map))
+    for (look_for_stop(map); map->stop == PARI_STOP_NONE && pari_job_take(job, UINT64_MAX, &first, &end); look_for_stop(map))
         pari_worker_run_items(seat, first, end);
     seat->job = NULL;
     seat->ctx = NULL;

@@ -50,6 +50,7 @@ new_block(const par_pool_opts *opts)
         return NULL;
     pool->n_workers = n;
     pool->backend = (uint32_t)backend;
+    pool->max_tasks = opts->max_tasks > 0 ? opts->max_tasks : UINT64_MAX;
     return pool;
 }
 

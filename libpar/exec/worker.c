@@ -143,6 +143,20 @@ run_item(struct pari_seat *seat, const struct plan *plan, uint64_t item)
     atomic_signal_fence(memory_order_seq_cst); /* the outcome comes before the next claim */
 }
 
+/* Take a chunk and run it. False: there is none, or this worker may take no more. */
+static bool
+run_chunk(struct pari_seat *seat)
+{
+    const _Atomic uint64_t *done = &seat->record->done;
+    uint64_t before = atomic_load_explicit(done, memory_order_relaxed), first, end; /* our own store */
+
+    if (seat->n_left == 0 || !pari_job_take(seat->job, seat->n_left, &first, &end))
+        return false;
+    pari_worker_run_items(seat, first, end);
+    seat->n_left -= atomic_load_explicit(done, memory_order_relaxed) - before; /* our own store */
+    return true;
+}
+
 void
 pari_worker_run_items(struct pari_seat *seat, uint64_t first, uint64_t end)
 {
@@ -226,13 +240,12 @@ static void
 work_on(struct pari_seat *seat)
 {
     struct pari_job *job = atomic_load(&seat->pool->job);
-    uint64_t first, end;
 
     seat->job = job;
     seat->text_claim = 0;
     seat->ctx = job->ctx ? job->ctx + seat->index * job->ctx_stride : NULL;
-    while (atomic_load_explicit(&job->stop, memory_order_relaxed) == 0 && pari_job_take(job, &first, &end))
-        pari_worker_run_items(seat, first, end);
+    while (atomic_load_explicit(&job->stop, memory_order_relaxed) == 0 && run_chunk(seat))
+        ;
     seat->job = NULL;
     seat->ctx = NULL;
     if (seat->is_process)
@@ -246,6 +259,7 @@ pari_worker_run(struct pari_seat *seat, int (*initializer)(void *arg, void **sta
     int refusal;
 
     pari_seat = seat;
+    seat->n_left = seat->pool->max_tasks;
     if (initializer != NULL && (refusal = initializer(initarg, &seat->state)) != 0) {
         atomic_store(&seat->record->refusal, refusal);
         return refusal;
@@ -253,7 +267,13 @@ pari_worker_run(struct pari_seat *seat, int (*initializer)(void *arg, void **sta
     atomic_store(&seat->record->phase, PARI_WORKER_READY);
     while (wait_for_pass(seat, &pass)) {
         work_on(seat);
+        if (seat->n_left == 0)
+            atomic_store(&seat->record->has_retired, 1); /* before it is out: what ends now is no death */
         leave(seat, pass);
+        if (seat->n_left == 0) {
+            pari_eventcount_notify(&seat->pool->news, INT_MAX);
+            break;
+        }
     }
     return 0;
 }

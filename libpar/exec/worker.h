@@ -26,8 +26,9 @@ struct pari_worker {
     _Atomic uint64_t failed;
     _Atomic uint64_t member; /* a process worker; 0: none, or a thread. Written by the creator */
     _Atomic uint32_t phase;
-    _Atomic int32_t refusal; /* what the initializer returned */
-    char pad[128 - 48];
+    _Atomic int32_t refusal;      /* what the initializer returned */
+    _Atomic uint32_t has_retired; /* it has run max_tasks items and ends: no death */
+    char pad[128 - 52];
 };
 
 static_assert(sizeof(struct pari_worker) == 128, "workers do not share cache lines");
@@ -36,6 +37,7 @@ struct par_pool {
     struct pari_handle handle;
     uint32_t n_workers;
     uint32_t backend;
+    uint64_t max_tasks;            /* of each worker; UINT64_MAX: no limit */
     _Atomic uint32_t state;        /* PARI_POOL_OPEN ...; only ever rises */
     _Atomic uint32_t is_busy;      /* a map runs: nobody leaves a closed pool meanwhile */
     _Atomic int64_t terminated_at; /* ns; 0: not */
@@ -52,8 +54,9 @@ struct pari_seat {
     struct pari_worker *record;
     struct pari_job *job; /* NULL outside tasks */
     void *ctx;
-    void *state; /* the initializer's */
-    pid_t pid;   /* a child that a task forks inherits the seat, but it is not its own */
+    void *state;     /* the initializer's */
+    pid_t pid;       /* a child that a task forks inherits the seat, but it is not its own */
+    uint64_t n_left; /* items that it may still run */
     unsigned index;
     bool is_process;
     void **block; /* what the running task has allocated */

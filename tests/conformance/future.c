@@ -133,6 +133,28 @@ conf_158_initializer(void)
     breaks(die_at_once);
 }
 
+static int
+tell_pid(const void *in, void *out, void *ctx)
+{
+    (void)in;
+    (void)ctx;
+    *(pid_t *)out = getpid();
+    return 0;
+}
+
+static void
+conf_156_max_tasks_per_child(void)
+{
+    par_pool *pool = par_pool_new(&(par_pool_opts){ .workers = 1, .backend = PAR_PROCESSES, .max_tasks = 3 });
+    pid_t pid[7];
+
+    must(pool != NULL);
+    for (int i = 0; i < 7; i++)
+        must(par_pool_map_sized(pool, tell_pid, NULL, 0, &pid[i], sizeof *pid, 1, NULL) == 0);
+    must(pid[0] == pid[2] && pid[2] != pid[3] && pid[3] == pid[5] && pid[5] != pid[6]);
+    par_pool_free(pool); /* in the middle of a life */
+}
+
 const struct behaviour future_behaviours[] = {
     PASSES(
         153, deadlock, IN_PROCESSES,
@@ -143,8 +165,8 @@ const struct behaviour future_behaviours[] = {
         "the item is lost with the worker's pid and signal; the others are done and the pool goes on, which Python's does not",
         "par_status"),
     MISSING(155, saturation, "more is submitted than there are workers; idle ones are used again", "par_pool_submit"),
-    MISSING(156, max_tasks_per_child, "after so many tasks there is a new pid; an early end is fine",
-            "par_pool_opts.max_tasks"),
+    PASSES(156, max_tasks_per_child, IN_PROCESSES, "after so many tasks there is a new pid; an early end is fine",
+           "par_pool_opts.max_tasks"),
     MISSING(157, cancel_futures, "what has not begun is cancelled, what runs is finished", "par_future_cancel"),
     PASSES(158, initializer, IN_PROCESSES, "it fails or dies: every item is told, and every later map",
            "par_pool_opts.initializer"),

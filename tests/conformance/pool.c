@@ -263,6 +263,32 @@ conf_151_large_pool(void)
 }
 
 static int
+tell_pid(const void *in, void *out, void *ctx)
+{
+    (void)in;
+    (void)ctx;
+    *(pid_t *)out = getpid();
+    return 0;
+}
+
+static void
+conf_149_worker_lifetime(void)
+{
+    par_pool *pool = par_pool_new(&(par_pool_opts){ .workers = 3, .backend = PAR_PROCESSES, .max_tasks = 10 });
+    pid_t pid[100];
+
+    must(pool != NULL && par_pool_map_sized(pool, tell_pid, NULL, 0, pid, sizeof *pid, 100, NULL) == 0);
+    for (int i = 0; i < 100; i++) {
+        int n = 0;
+        for (int j = 0; j < 100; j++)
+            n += pid[j] == pid[i];
+        must(n <= 10);
+    }
+    must(par_pool_close(pool) == 0 && par_pool_join(pool, soon()) == 0);
+    par_pool_free(pool);
+}
+
+static int
 leave_pool_open(void *arg)
 {
     long number[10], result[10];
@@ -301,8 +327,8 @@ const struct behaviour pool_behaviours[] = {
            "arrays belong to the caller before and after a map; there are no references that could stay"),
     MISSING(147, async_error_callback, "the error reaches the callback, once", "par_pool_submit"),
     CANNOT(148, unpickleable_result, "a result is the bytes that the task stores; there is none that cannot travel"),
-    MISSING(149, worker_lifetime, "workers are replaced after so many tasks; closing early finishes all",
-            "par_pool_opts.max_tasks"),
+    PASSES(149, worker_lifetime, IN_PROCESSES, "workers are replaced after so many tasks; closing early finishes all",
+           "par_pool_opts.max_tasks"),
     PASSES(150, release_unused_processes, IN_PROCESSES,
            "a worker that cannot start: the first ones are ended, the error is told", "par_pool_new"),
     PASSES(151, large_pool, IN_BOTH, "64 workers: the sum of 1000 squares is 332833500", "par_pool_map"),

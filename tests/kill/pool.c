@@ -23,6 +23,7 @@ struct board {
 };
 
 static struct board *board;
+static size_t max_tasks; /* of the pool's workers */
 
 static int
 square(const void *in, void *out, void *ctx)
@@ -84,7 +85,7 @@ judge_map(ssize_t bad, const unsigned char *state, const par_status *status)
 static int
 map_owner(int i)
 {
-    par_pool *pool = par_pool_new(&(par_pool_opts){ .workers = 2 });
+    par_pool *pool = par_pool_new(&(par_pool_opts){ .workers = 2, .max_tasks = max_tasks });
     unsigned char state[N];
     par_status status[N];
     int verdict, unused[2], two[2] = { 0, 1 };
@@ -119,6 +120,14 @@ set_up_worker(void)
     helper_start(0, map_owner);
     while (!atomic_load(&page->is_parked[0]))
         sched_yield();
+}
+
+/* One item has been run, one is left. */
+static void
+set_up_mortal_worker(void)
+{
+    max_tasks = 2;
+    set_up_worker();
 }
 
 /* It is attached to, asleep, and then the map begins. */
@@ -202,6 +211,13 @@ const struct op pool_ops[] = {
     { .group = "pool",
       .name = "worker",
       .setup = set_up_worker,
+      .meanwhile = begin_map,
+      .find = find_worker,
+      .check = check_worker,
+      .is_once = true },
+    { .group = "pool",
+      .name = "worker_retires",
+      .setup = set_up_mortal_worker,
       .meanwhile = begin_map,
       .find = find_worker,
       .check = check_worker,
