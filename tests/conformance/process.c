@@ -190,6 +190,7 @@ watch_parent(void *arg)
 
     must(par_process_is_alive(parent));
     must_fail(par_process_join(parent, PAR_NOWAIT), ETIMEDOUT);
+    g->grandchild = getpid(); /* its parent may be killed before it gets to know */
     par_event_set(&g->saw_alive);
     must(par_process_join(parent, soon()) == 0 && !par_process_is_alive(parent));
     return par_event_set(&g->saw_dead);
@@ -198,9 +199,7 @@ watch_parent(void *arg)
 static int
 have_watcher(void *arg)
 {
-    struct generations *g = arg;
-
-    g->grandchild = par_process_pid(child_start(watch_parent, g));
+    (void)child_start(watch_parent, arg);
     return sleep_for_ever(NULL);
 }
 
