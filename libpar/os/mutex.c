@@ -114,8 +114,16 @@ pari_mutex_announce(struct pari_mutex *mutex)
     pari_locker.n_held--;
 }
 
-/* One slice of waiting. The clock of pthread_mutex_timedlock is the wall clock: a jump of it lengthens or shortens one slice, no
- * more, since the deadline itself is looked at on the monotonic clock between slices. */
+/* One slice of waiting. Where the libc can wait only until a moment of the wall clock, a jump of that clock lengthens or shortens one
+ * slice; the deadline itself is looked at on the monotonic clock between slices. (The thread sanitizer knows only that way.) */
+#if defined __GLIBC__ && __GLIBC_PREREQ(2, 30) && !defined __SANITIZE_THREAD__
+#define SLICE_CLOCK CLOCK_MONOTONIC
+#define lock_until(mutex, until) pthread_mutex_clocklock(mutex, SLICE_CLOCK, until)
+#else
+#define SLICE_CLOCK CLOCK_REALTIME
+#define lock_until(mutex, until) pthread_mutex_timedlock(mutex, until)
+#endif
+
 static int
 lock_slice(pthread_mutex_t *mutex, int64_t ns)
 {
@@ -123,11 +131,11 @@ lock_slice(pthread_mutex_t *mutex, int64_t ns)
 
     if (pari_fault(PARI_CALL_TIMEDLOCK))
         return errno;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
+    (void)clock_gettime(SLICE_CLOCK, &until);
     until.tv_nsec += ns;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
-    return pthread_mutex_timedlock(mutex, &until);
+    return lock_until(mutex, &until);
 }
 
 /* Same owner in the word since the last slice, and that thread is gone: the kernel's notice was lost. */
