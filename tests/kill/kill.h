@@ -43,6 +43,7 @@ struct page {
     long steps[2];                      /* that were made */
     bool was_cut[2];                    /* the victim died before its operation ended */
     _Atomic int is_parked[MAX_HELPERS]; /* the helper is about to wait */
+    _Atomic bool has_starved;           /* one that has hung was kept from running by others for a good while */
     _Atomic int is_idle;                /* a process that was attached to has nothing more to do but to sleep */
     _Atomic long note[16];              /* the operation's own */
     char text[200];                     /* what was found */
@@ -96,7 +97,8 @@ void find(enum verdict verdict, const char *format, ...) __attribute__((noreturn
             find(errno == ETIMEDOUT ? HUNG : TORN, "line %d: %s: errno %d", __LINE__, #call, errno); \
     } while (0)
 
-par_time soon(void); /* PATIENCE from now */
+void note_starvation(pid_t pid); /* of one that has hung: see page->has_starved */
+par_time soon(void);             /* PATIENCE from now */
 bool has_ended(int which);
 
 void helper_start(int i, int (*fn)(int i)); /* fn returns a verdict */

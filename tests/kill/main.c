@@ -97,6 +97,7 @@ await_world(pid_t pid, bool *has_stalled)
             *has_stalled = true;
         before = now;
         if (now - start > WORLD_SECONDS * INT64_C(1000000000)) {
+            note_starvation(pid);
             snprintf(page->text, sizeof page->text, "the world did not end");
             return HUNG;
         }
@@ -140,14 +141,14 @@ try_world(const struct subject *subject, const long *at, bool *has_stalled)
     return (enum verdict)verdict;
 }
 
-/* On a machine that stands still for a while whoever waits has hung: that world is tried again. */
+/* On a machine that stands still for a while, or keeps some from running, whoever waits has hung: that world is tried again. */
 static enum verdict
 try_point(const struct subject *subject, const long *at, struct tally *tally)
 {
     bool has_stalled;
     enum verdict verdict = try_world(subject, at, &has_stalled);
 
-    for (int i = 0; i < MOST_STALLS && verdict == HUNG && has_stalled; i++) {
+    for (int i = 0; i < MOST_STALLS && verdict == HUNG && (has_stalled || page->has_starved); i++) {
         atomic_fetch_add(&tally->n_stalls, 1);
         verdict = try_world(subject, at, &has_stalled);
     }

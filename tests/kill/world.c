@@ -18,17 +18,36 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ASLEEP_SECONDS 4 /* a victim that nothing wakes */
+#define ASLEEP_SECONDS 4        /* a victim that nothing wakes */
+#define STARVED_NS 300000000ULL /* that one was ready to run and did not: its deadline says nothing */
 
 static pid_t helper[MAX_HELPERS];
 static par_process *process[2]; /* the victims that are par_processes */
 static size_t mark, slots_mark;
+
+/* What the kernel says of how long it was ready to run and did not. */
+void
+note_starvation(pid_t pid)
+{
+    unsigned long long waited_ns = 0;
+    char path[64];
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%d/schedstat", (int)pid);
+    file = fopen(path, "re");
+    if (file != NULL && fscanf(file, "%*u %llu", &waited_ns) == 1 && waited_ns > STARVED_NS)
+        atomic_store(&page->has_starved, true);
+    if (file != NULL)
+        fclose(file);
+}
 
 void
 find(enum verdict verdict, const char *format, ...)
 {
     va_list args;
 
+    if (verdict == HUNG)
+        note_starvation(getpid());
     va_start(args, format);
     vsnprintf(page->text, sizeof page->text, format, args);
     va_end(args);
@@ -54,8 +73,12 @@ helper_start(int i, int (*fn)(int i))
 {
     helper[i] = fork();
     expect_ready(helper[i] >= 0);
-    if (helper[i] == 0)
-        _exit(fn(i));
+    if (helper[i] == 0) {
+        int verdict = fn(i);
+        if (verdict == HUNG)
+            note_starvation(getpid());
+        _exit(verdict);
+    }
 }
 
 void
