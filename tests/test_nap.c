@@ -35,6 +35,8 @@ make_stage(void)
 
 /* ---- players: 0 is success */
 
+static bool is_light; /* the sleeper makes the fence for both */
+
 static int
 play(struct stage *s, unsigned side)
 {
@@ -42,13 +44,18 @@ play(struct stage *s, unsigned side)
         struct pari_nap nap = { 0 };
         for (;;) {
             uint32_t key = pari_eventcount_prepare(&s->turn);
+            if (is_light)
+                pari_eventcount_fence(&s->turn);
             if (atomic_load(&s->ball) == shot)
                 break;
             if (pari_eventcount_wait(&s->turn, key, &nap, NULL, 0, par_in(20)) != 0)
                 return 1;
         }
-        atomic_store(&s->ball, shot + 1);
-        pari_eventcount_notify(&s->turn, 1);
+        atomic_store_explicit(&s->ball, shot + 1, is_light ? memory_order_release : memory_order_seq_cst);
+        if (is_light)
+            (void)pari_eventcount_notify_light(&s->turn, 1);
+        else
+            pari_eventcount_notify(&s->turn, 1);
     }
     return 0;
 }
@@ -339,6 +346,45 @@ START_TEST(death_of_a_peer_is_found_without_futex_waitv)
 }
 END_TEST
 
+/* ---- the fence that the sleeper makes for both sides */
+
+static void
+assert_light_play(void)
+{
+    struct stage *s = make_stage();
+    pid_t child;
+    is_light = true;
+    pari_fence_register();
+    child = fixture_fork(play_odd, s);
+    ck_assert_int_eq(play(s, 0), 0);
+    ck_assert_int_eq(fixture_wait(child), 0);
+    ck_assert_uint_eq(s->ball, N_SHOTS);
+}
+
+START_TEST(no_wake_up_is_lost_without_a_fence_of_the_waker)
+{
+    assert_light_play();
+}
+END_TEST
+
+START_TEST(wakers_fence_where_the_sleepers_cannot)
+{
+    static const int refusal[] = { ENOSYS, EPERM };
+    struct pari_eventcount ec = { 0 };
+    failing_call = PARI_CALL_MEMBARRIER;
+    failing_errno = refusal[_i];
+    pari_fault_hook = fail_one_call;
+    errno = 7;
+    ck_assert(!pari_fence_heavy());
+    pari_eventcount_fence(&ec);
+    ck_assert_uint_eq(ec.must_fence, 1);
+    ck_assert_uint_eq(ec.word, 0);
+    ck_assert_int_eq(errno, 7);
+    assert_light_play();
+    ck_assert(!pari_fence_is_light);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -353,6 +399,8 @@ main(void)
     tcase_add_test(one, each_notify_wakes_one_of_several_threads);
     tcase_add_test(several, no_wake_up_is_lost_between_two_processes);
     tcase_add_test(several, each_notify_wakes_one_of_several_processes);
+    tcase_add_test(several, no_wake_up_is_lost_without_a_fence_of_the_waker);
+    tcase_add_loop_test(several, wakers_fence_where_the_sleepers_cannot, 0, 2);
     tcase_add_test(several, death_of_a_peer_wakes_all_that_watch_it);
     tcase_add_loop_test(several, death_of_a_peer_is_found_without_futex_waitv, 0, 2);
     return fixture_run(suite);

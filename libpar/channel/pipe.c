@@ -29,6 +29,9 @@ par_conn_fileno(par_conn *c)
 {
     if (pari_conn_check(c) != 0)
         return -1;
+    if (c->in != NULL && !c->is_pollable)
+        pari_eventcount_fence(
+            &c->in->readable); /* if it cannot, the sender knows long before the bell is armed: no slice is behind it */
     c->is_pollable = true;
     return c->fd;
 }
