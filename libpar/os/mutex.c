@@ -116,7 +116,7 @@ pari_mutex_announce(struct pari_mutex *mutex)
 
 /* One slice of waiting. Where the libc can wait only until a moment of the wall clock, a jump of that clock lengthens or shortens one
  * slice; the deadline itself is looked at on the monotonic clock between slices. (The thread sanitizer knows only that way.) */
-#if defined __GLIBC__ && __GLIBC_PREREQ(2, 30) && !defined __SANITIZE_THREAD__
+#if (__GLIBC__ > 2 || (__GLIBC__ == 2 && __GLIBC_MINOR__ >= 30)) && !defined __SANITIZE_THREAD__
 #define SLICE_CLOCK CLOCK_MONOTONIC
 #define lock_until(mutex, until) pthread_mutex_clocklock(mutex, SLICE_CLOCK, until)
 #else
