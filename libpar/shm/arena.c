@@ -136,7 +136,7 @@ pari_seen(const void *p)
     uintptr_t start = (uintptr_t)pari_heap_start();
 
     atomic_store_explicit(&pari_seen_start, start, memory_order_relaxed);
-    atomic_store_explicit(&pari_seen_length, (uintptr_t)p - start + 1, memory_order_relaxed);
+    atomic_store_explicit(&pari_seen_length, (uintptr_t)p - start + 1, memory_order_release); /* partner: pari_heap_has */
 }
 
 bool

@@ -126,10 +126,10 @@ void pari_seen(const void *p); /* which is in the heap */
 static inline bool
 pari_heap_has(const void *p, uintptr_t alignment)
 {
-    uintptr_t offset = (uintptr_t)p - atomic_load_explicit(&pari_seen_start, memory_order_relaxed); /* the same for ever */
+    uintptr_t length = atomic_load_explicit(&pari_seen_length, memory_order_acquire); /* partner: pari_seen; before the start */
+    uintptr_t offset = (uintptr_t)p - atomic_load_explicit(&pari_seen_start, memory_order_relaxed); /* the same from then on */
 
-    return offset < atomic_load_explicit(&pari_seen_length, memory_order_relaxed) &&
-           (offset & (alignment - 1)) == 0; /* any is right */
+    return offset < length && (offset & (alignment - 1)) == 0;
 }
 
 /* ---- the heap (heap.c): blocks of the arena, zeroed, 64-byte aligned, usable in every member */
