@@ -454,6 +454,29 @@ START_TEST(workers_leave_after_max_tasks_and_nothing_is_lost)
 }
 END_TEST
 
+/* Counts in its ctx, which is each worker's own. */
+static int
+count_own_items(const void *in, void *out, void *ctx)
+{
+    (void)in;
+    *(int *)out = ++*(int *)ctx;
+    return 0;
+}
+
+START_TEST(a_successor_gets_a_fresh_ctx)
+{
+    int out[12], zero = 0;
+    par_pool *pool = par_pool_new(&(par_pool_opts){ .backend = _i, .workers = 1, .max_tasks = MAX_TASKS });
+    ck_assert_ptr_nonnull(pool);
+    ck_assert_int_eq(par_pool_map_sized(pool, count_own_items, NULL, 0, out, sizeof *out, 12,
+                                        &(par_job_opts){ .ctx = &zero, .ctx_size = sizeof zero }),
+                     0);
+    for (int i = 0; i < 12; i++)
+        ck_assert_int_eq(out[i], _i == PAR_SERIAL ? i + 1 : i % MAX_TASKS + 1);
+    par_pool_free(pool);
+}
+END_TEST
+
 START_TEST(a_life_goes_over_several_jobs)
 {
     _Atomic int *n = (_Atomic int *)par_shared_alloc(2, sizeof *n);
@@ -1225,6 +1248,7 @@ tests_for_every_backend(size_t *n)
                            initializer_and_finalizer_run_once_in_each_worker,
                            workers_leave_after_max_tasks_and_nothing_is_lost,
                            a_life_goes_over_several_jobs,
+                           a_successor_gets_a_fresh_ctx,
                            an_initializer_that_always_refuses_breaks_the_pool,
                            failed_items_tell_code_and_text,
                            a_failure_without_text_has_words_too,

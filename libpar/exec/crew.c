@@ -223,7 +223,10 @@ bury(struct pari_crew *crew, unsigned index, const struct pari_end *end)
     struct pari_worker *record = &crew->pool->worker[index];
     char text[sizeof crew->reason];
 
-    if (atomic_load(&record->has_retired) == 0) {
+    if (atomic_load(&record->has_retired) != 0) {
+        if (crew->map != NULL)
+            pari_map_replace(crew->map, index);
+    } else {
         describe(crew, index, end, text, sizeof text);
         if (crew->map != NULL)
             pari_map_lose(crew->map, index, end, text);

@@ -86,6 +86,7 @@ int pari_crew_wait_end(struct pari_crew *crew, par_time deadline, bool interrupt
 void pari_crew_signal(struct pari_crew *crew, int signal);
 
 /* ---- map.c: the running map learns of a death; the worker's record still says what it was doing */
+void pari_map_replace(struct pari_map *map, unsigned index); /* of one that has retired: it costs nothing */
 void pari_map_lose(struct pari_map *map, unsigned index, const struct pari_end *end, const char *text);
 
 #endif

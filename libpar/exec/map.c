@@ -40,6 +40,13 @@ describe_loss(const struct pari_map *map, par_status *status, const char *text)
                        map->stop == PARI_STOP_DEADLINE ? "the deadline passed" : "the job was cancelled");
 }
 
+/* A fresh ctx for the one that comes: the old one is as the tasks have left it. */
+void
+pari_map_replace(struct pari_map *map, unsigned index)
+{
+    pari_job_renew_ctx(map->job, map->request, index);
+}
+
 void
 pari_map_lose(struct pari_map *map, unsigned index, const struct pari_end *end, const char *text)
 {
