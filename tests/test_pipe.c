@@ -626,6 +626,53 @@ START_TEST(event_loop_hears_of_every_message)
 }
 END_TEST
 
+#define N_PAIRS 300
+
+/* Two at a time, to a receiver that sleeps by then, more often than not; the next two once it asks for them. */
+static int
+send_pairs(void *arg)
+{
+    struct timespec while_it_falls_asleep = { 0, 300000 };
+    char go;
+
+    for (uint32_t i = 0; i < 2 * N_PAIRS; i += 2) {
+        uint32_t next = i + 1;
+        if (par_conn_recv(arg, &go, 1, par_in(20)) != 1)
+            return 1;
+        nanosleep(&while_it_falls_asleep, NULL);
+        if (par_conn_send(arg, &i, sizeof i, par_in(20)) != 0 || par_conn_send(arg, &next, sizeof next, par_in(20)) != 0)
+            return 2;
+    }
+    return 0;
+}
+
+/* The first of two is waited for in the call, the second in the event loop. */
+START_TEST(event_loop_hears_of_what_a_blocking_receive_left)
+{
+    uint32_t number;
+    par_process *p;
+    int fd;
+
+    make_pipe(&(par_pipe_opts){ .duplex = true });
+    p = par_process_start(send_pairs, end[1], 0, &(par_process_opts){ .give = { end[1] } });
+    ck_assert_ptr_nonnull(p);
+    fd = par_conn_fileno(end[0]);
+    for (uint32_t i = 0; i < 2 * N_PAIRS; i += 2) {
+        ck_assert_int_eq(par_conn_send(end[0], "!", 1, par_in(20)), 0);
+        ck_assert_int_eq(par_conn_recv(end[0], &number, sizeof number, par_in(20)), sizeof number);
+        ck_assert_uint_eq(number, i);
+        do
+            ck_assert(becomes_readable(fd)); /* also too early: then the receive that finds nothing arms it */
+        while (par_conn_recv(end[0], &number, sizeof number, PAR_NOWAIT) < 0 && errno == ETIMEDOUT);
+        ck_assert_uint_eq(number, i + 1);
+    }
+    ck_assert_int_eq(par_process_join(p, par_in(20)), 0);
+    ck_assert_int_eq(par_process_exitcode(p), 0);
+    par_process_free(p);
+    free_pipe();
+}
+END_TEST
+
 /* ---- values */
 
 START_TEST(values_come_through)
@@ -843,6 +890,7 @@ main(void)
     tcase_add_test(tcase, bell_that_could_not_be_rung_is_rung_by_the_next_message);
     tcase_add_test(tcase, descriptor_is_readable_while_messages_may_wait);
     tcase_add_test(tcase, descriptor_asked_for_late_says_look);
+    tcase_add_test(tcase, event_loop_hears_of_what_a_blocking_receive_left);
     tcase_add_test(tcase, descriptor_of_a_sender_tells_the_receivers_end);
     tcase_add_test(tcase, event_loop_hears_of_every_message);
 
