@@ -626,6 +626,35 @@ START_TEST(event_loop_hears_of_every_message)
 }
 END_TEST
 
+static int
+end_at_once(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+START_TEST(event_loop_goes_on_after_a_start_that_failed)
+{
+    char c;
+    int fd;
+
+    make_pipe(NULL);
+    fd = par_conn_fileno(end[0]);
+    ck_fails(par_conn_recv(end[0], &c, 1, PAR_NOWAIT), ETIMEDOUT);
+    pari_fault_hook = fault;
+    fault_call = PARI_CALL_FORK;
+    fault_error = EAGAIN;
+    ck_fails_null(par_process_start(end_at_once, end[0], 0, &(par_process_opts){ .give = { end[0] } }), EAGAIN);
+    pari_fault_hook = NULL;
+    send_text("x");
+    ck_assert(becomes_readable(fd));
+    expect_text("x");
+    ck_fails(par_conn_recv(end[0], &c, 1, PAR_NOWAIT), ETIMEDOUT);
+    ck_assert_int_eq(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 0), 0);
+    free_pipe();
+}
+END_TEST
+
 #define N_PAIRS 300
 
 /* Two at a time, to a receiver that sleeps by then, more often than not; the next two once it asks for them. */
@@ -890,6 +919,7 @@ main(void)
     tcase_add_test(tcase, bell_that_could_not_be_rung_is_rung_by_the_next_message);
     tcase_add_test(tcase, descriptor_is_readable_while_messages_may_wait);
     tcase_add_test(tcase, descriptor_asked_for_late_says_look);
+    tcase_add_test(tcase, event_loop_goes_on_after_a_start_that_failed);
     tcase_add_test(tcase, event_loop_hears_of_what_a_blocking_receive_left);
     tcase_add_test(tcase, descriptor_of_a_sender_tells_the_receivers_end);
     tcase_add_test(tcase, event_loop_hears_of_every_message);

@@ -250,9 +250,10 @@ sleep_for_message(struct par_conn *c, struct pari_message *m, par_time deadline)
         uint32_t key = is_over ? 0 : pari_eventcount_prepare(&c->in->readable);
         pari_member peer = other_process(c);
         int there;
-        if (is_over && c->is_pollable) /* who sleeps here is woken without it; a message that is left behind needs its byte */
+        /* Who sleeps here is woken without the bell; a message that is left behind needs its byte. */
+        if (is_over && pari_conn_is_watched(c))
             arm_bell(c);
-        if (!is_over || c->is_pollable)
+        if (!is_over || pari_conn_is_watched(c))
             pari_eventcount_fence(&c->in->readable); /* for the bell, too */
         there = look_for_message(c, m);
         if (there != 0)

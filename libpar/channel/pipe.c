@@ -29,10 +29,10 @@ par_conn_fileno(par_conn *c)
 {
     if (pari_conn_check(c) != 0)
         return -1;
-    if (c->in != NULL && !c->is_pollable)
+    if (c->in != NULL && !pari_conn_is_watched(c))
         pari_eventcount_fence(
-            &c->in->readable); /* if it cannot, the sender knows long before the bell is armed: no slice is behind it */
-    c->is_pollable = true;
+            &c->in->readable); /* whether it can is known before a bell is armed by a call that may not sleep */
+    c->watcher = pari_conn_owner(c);
     return c->fd;
 }
 
@@ -205,7 +205,6 @@ pari_conn_give(par_conn *c, pari_member child)
 {
     atomic_store_explicit(&c->owner, child, memory_order_relaxed); /* the fork orders it for the child */
     c->seen.value = 0;
-    c->is_pollable = false; /* the byte that its event loop waits for may have been drained here */
 }
 
 void

@@ -54,7 +54,7 @@ struct par_conn {
         const _Atomic uint32_t *word;  /* its alive word */
         uint32_t value;                /* of that then; 0: it was not */
     } seen;
-    bool is_pollable;     /* the descriptor was asked for */
+    pari_member watcher;  /* the owner that asked for its descriptor */
     bool is_stream;       /* its last wait ended with several messages */
     _Atomic bool is_busy; /* a thread is in a call; looked at in debug builds only */
 };
@@ -78,6 +78,13 @@ static inline bool
 pari_conn_is_closed(const struct par_conn *c)
 {
     return atomic_load_explicit(&c->is_closed, memory_order_relaxed); /* nothing hangs on it */
+}
+
+/* Has its owner asked for the descriptor? Not if the one before did: the byte may have been taken out by that one. */
+static inline bool
+pari_conn_is_watched(const struct par_conn *c)
+{
+    return c->watcher == pari_conn_owner(c);
 }
 
 /* Is this an open end of this process? -1: EINVAL, EPERM, EBADF. */
