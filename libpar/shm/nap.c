@@ -118,6 +118,19 @@ pari_eventcount_prepare(struct pari_eventcount *ec)
     return key;
 }
 
+/* One that looked at must_fence before it was set makes no fence, and nothing else would order what it has just stored before what
+ * it looks at next. No processor keeps a store to itself for so long, and to be interrupted is a fence. */
+static void
+let_wakers_pass(void)
+{
+    static _Atomic uint32_t never;
+    struct pari_word word = { &never, 0 };
+    int saved = errno;
+
+    (void)pari_futex_wait(&word, 1, pari_now_ns() + 1000000);
+    errno = saved;
+}
+
 void
 pari_eventcount_fence(struct pari_eventcount *ec)
 {
@@ -125,7 +138,8 @@ pari_eventcount_fence(struct pari_eventcount *ec)
         atomic_load_explicit(&ec->must_fence, memory_order_relaxed) != 0) /* set: wakers fence, or will soon */
         return;
     atomic_store(&ec->must_fence, 1);
-    atomic_thread_fence(memory_order_seq_cst); /* who is just waking without one is found at the end of a slice */
+    let_wakers_pass();
+    atomic_thread_fence(memory_order_seq_cst);
 }
 
 int
