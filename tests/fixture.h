@@ -47,6 +47,9 @@ int fixture_in_child(int (*body)(void *arg), void *arg);
 /* SIGKILL after so many microseconds, which are spent spinning so that short ones are exact. */
 void fixture_kill_after_us(pid_t pid, unsigned us);
 
+/* End by SIGKILL as one whose robust mutexes the kernel does not mark, which is what its OOM reaper can do. */
+_Noreturn void fixture_die_unmarked(void);
+
 /* Zeroed memory shared with the children, independent of libpar; unmapped by the teardown. */
 void *fixture_shared(size_t size);
 

@@ -107,6 +107,29 @@ START_TEST(dead_holder_is_named_and_everything_of_it_is_free)
 }
 END_TEST
 
+static int
+hold_and_die_unmarked(void *arg)
+{
+    struct stage *s = arg;
+
+    if (par_lock_acquire(&s->lock, par_in(20)) != 0)
+        return 1;
+    par_event_set(&s->held);
+    fixture_die_unmarked();
+}
+
+/* The parent waits for what its child holds before it reaps the child. */
+START_TEST(holder_that_the_kernel_did_not_mark_is_found_before_it_is_reaped)
+{
+    struct stage *s = make_stage();
+    pid_t holder = fixture_fork(hold_and_die_unmarked, s);
+    ck_assert_int_eq(par_event_wait(&s->held, par_in(20)), 0);
+    ck_fails(par_lock_acquire(&s->lock, par_in(20)), ENOTRECOVERABLE);
+    ck_assert_int_eq(fixture_wait(holder), -SIGKILL);
+    ck_fails(par_lock_acquire(&s->lock, par_in(20)), ENOTRECOVERABLE);
+}
+END_TEST
+
 START_TEST(mark_stays_through_releases_and_a_second_death)
 {
     struct stage *s = make_stage();
@@ -212,6 +235,7 @@ main(void)
     tcase_add_test(several, lock_held_by_another_process_is_seen_and_respected);
     tcase_add_test(several, cell_of_a_freed_lock_comes_back_when_its_holder_has_died);
     tcase_add_test(several, dead_holder_is_named_and_everything_of_it_is_free);
+    tcase_add_test(several, holder_that_the_kernel_did_not_mark_is_found_before_it_is_reaped);
     tcase_add_test(several, mark_stays_through_releases_and_a_second_death);
     tcase_add_test(several, killed_holders_never_stop_or_spoil_the_others);
     return fixture_run(suite);

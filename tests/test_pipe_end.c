@@ -73,6 +73,45 @@ START_TEST(receiver_gets_the_rest_and_epipe_after_the_senders_death)
 }
 END_TEST
 
+static int
+receive_once_then_die_unmarked(void *arg)
+{
+    char c;
+
+    if (par_conn_recv(arg, &c, 1, par_in(20)) != 1)
+        return 1;
+    fixture_die_unmarked();
+}
+
+START_TEST(death_that_the_kernel_did_not_mark_ends_the_pipe_both_ways)
+{
+    par_process *p;
+    char c;
+
+    ck_assert_int_eq(par_pipe(end, &(par_pipe_opts){ .duplex = true }), 0);
+    p = start_with(receive_once_then_die_unmarked, end[1]);
+    ck_assert_int_eq(par_conn_send(end[0], "x", 1, par_in(20)), 0);
+    ck_fails(par_conn_recv(end[0], &c, 1, par_in(20)), EPIPE); /* though it is a zombie by then */
+    ck_fails(par_conn_send(end[0], "x", 1, PAR_NOWAIT), EPIPE);
+    reap(p, -SIGKILL);
+    ck_fails(par_conn_send(end[0], "x", 1, PAR_NOWAIT), EPIPE);
+    par_conn_free(end[0]);
+}
+END_TEST
+
+START_TEST(death_that_the_kernel_did_not_mark_ends_the_pipe_when_it_is_reaped)
+{
+    par_process *p;
+
+    ck_assert_int_eq(par_pipe(end, &(par_pipe_opts){ .duplex = true }), 0);
+    p = start_with(receive_once_then_die_unmarked, end[1]);
+    ck_assert_int_eq(par_conn_send(end[0], "x", 1, par_in(20)), 0);
+    reap(p, -SIGKILL);
+    ck_fails(par_conn_send(end[0], "x", 1, PAR_NOWAIT), EPIPE);
+    par_conn_free(end[0]);
+}
+END_TEST
+
 START_TEST(sender_that_waits_for_room_gets_epipe_when_the_receiver_dies)
 {
     par_process *p;
@@ -292,6 +331,8 @@ main(void)
     TCase *tcase = fixture_case(suite, "one death");
 
     tcase_add_test(tcase, receiver_gets_the_rest_and_epipe_after_the_senders_death);
+    tcase_add_test(tcase, death_that_the_kernel_did_not_mark_ends_the_pipe_both_ways);
+    tcase_add_test(tcase, death_that_the_kernel_did_not_mark_ends_the_pipe_when_it_is_reaped);
     tcase_add_test(tcase, sender_that_waits_for_room_gets_epipe_when_the_receiver_dies);
     tcase_add_test(tcase, child_that_exits_without_closing_ends_the_stream);
     tcase_add_test(tcase, inherited_copies_do_not_hide_a_death);

@@ -11,6 +11,7 @@
 #include "os.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -114,6 +115,14 @@ pari_mutex_announce(struct pari_mutex *mutex)
     pari_locker.n_held--;
 }
 
+void
+pari_mutex_mark(struct pari_mutex *mutex, uint32_t word)
+{
+    if (pari_mutex_word_is_held(word) &&
+        atomic_compare_exchange_strong(pari_mutex_word(mutex), &word, (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED))
+        (void)pari_futex_wake(pari_mutex_word(mutex), INT_MAX);
+}
+
 /* One slice of waiting. Where the libc can wait only until a moment of the wall clock, a jump of that clock lengthens or shortens one
  * slice; the deadline itself is looked at on the monotonic clock between slices. (The thread sanitizer knows only that way.) */
 #if (__GLIBC__ > 2 || (__GLIBC__ == 2 && __GLIBC_MINOR__ >= 30)) && !defined __SANITIZE_THREAD__
@@ -145,8 +154,8 @@ owner_vanished(const struct pari_mutex *mutex, uint32_t before)
     uint32_t now = word_of(mutex);
     uint32_t owner = now & FUTEX_TID_MASK;
 
-    return owner != 0 && owner == (before & FUTEX_TID_MASK) && !(now & FUTEX_OWNER_DIED) && !pari_pid_exists((pid_t)owner) &&
-           word_of(mutex) == now;
+    return owner != 0 && owner == (before & FUTEX_TID_MASK) && !(now & FUTEX_OWNER_DIED) && word_of(mutex) == now &&
+           pari_pid_has_ended((pid_t)owner);
 }
 
 static int

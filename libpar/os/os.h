@@ -210,6 +210,8 @@ static inline _Atomic uint32_t *pari_mutex_word(struct pari_mutex *mutex); /* it
 bool pari_mutex_word_is_held(uint32_t word);                               /* by one that lives, says this value of the word */
 /* By its holder: held for life, so the kernel shall wake a sleeper when this thread dies. No longer counted by n_held. */
 void pari_mutex_announce(struct pari_mutex *mutex);
+/* What the kernel does when a holder dies, and did not do: its word was `word`, and it is gone for certain. */
+void pari_mutex_mark(struct pari_mutex *mutex, uint32_t word);
 
 /* The calling thread. */
 extern _Thread_local struct pari_locker {

@@ -26,7 +26,6 @@ struct pari_slot {
     _Atomic int32_t pid;        /* written by the process itself; 0: it was not born */
     _Atomic int32_t exit_code;  /* written by the process right before it ends; NO_EXIT_CODE until then */
     _Atomic uint32_t is_made;   /* the mutex has been initialised; never undone */
-    _Atomic uint32_t gone;      /* low bits of the generation that was found gone although the kernel did not mark it */
     _Atomic int32_t forked;     /* its pid as its parent knows it, 0 before the fork */
     _Atomic uint32_t is_bound;  /* it ends with its parent, who says so before the fork */
     _Atomic uint32_t has_bound; /* it has had children that do */

@@ -106,9 +106,7 @@ pari_member_is_dead(pari_member member)
         return true;
     if (state_of(tag) != SLOT_LIVE)
         return state_of(tag) == SLOT_DEAD || starting_is_dead(slot, index);
-    if (pari_likely(pari_mutex_is_locked(&slot->alive)))
-        return atomic_load_explicit(&slot->gone, memory_order_relaxed) == (uint32_t)(tag >> 8);
-    return !record_is_held(slot, index);
+    return pari_unlikely(!pari_mutex_is_locked(&slot->alive)) && !record_is_held(slot, index);
 }
 
 const _Atomic uint32_t *
@@ -123,11 +121,14 @@ pari_member_doubt(pari_member member)
     unsigned index = pari_slot_of(member);
     uint64_t tag;
     struct pari_slot *slot = slot_of(member, &tag);
+    uint32_t word;
 
-    if (slot == NULL || member == pari_me || state_of(tag) != SLOT_LIVE || pari_pid_exists(atomic_load(&slot->pid)))
+    if (slot == NULL || member == pari_me || state_of(tag) != SLOT_LIVE || !pari_pid_has_ended(atomic_load(&slot->pid)))
         return;
+    word =
+        atomic_load(pari_mutex_word(&slot->alive)); /* another one, should the slot have a new owner by the time of the mark */
     if (pari_record_is_held(pari_arena_fd, index) == 0 && atomic_load(&slot->tag) == tag)
-        atomic_store(&slot->gone, (uint32_t)(tag >> 8)); /* by name: the slot may have a new owner by now */
+        pari_mutex_mark(&slot->alive, word);
 }
 
 pid_t
@@ -196,6 +197,8 @@ release_slot(struct pari_slot *slot, unsigned index, uint64_t tag)
 {
     if (!atomic_compare_exchange_strong(&slot->tag, &tag, (tag & ~UINT64_C(0xff)) | SLOT_DEAD))
         return false;
+    if (atomic_load(&slot->is_made))
+        pari_mutex_mark(&slot->alive, atomic_load(pari_mutex_word(&slot->alive))); /* for those who remember it; mostly it is */
     pari_heap_sweep(member_of(index, tag));
     set_state(slot, tag >> 8, SLOT_FREE);
     return true;
@@ -264,23 +267,6 @@ is_free(const struct pari_slot *slot, unsigned index)
 }
 
 static int
-find_free(void)
-{
-    uint32_t first = pari_arena->next_slot;
-
-    for (unsigned i = 0; i < PARI_MAX_MEMBERS; i++) {
-        unsigned index = (first + i) % PARI_MAX_MEMBERS;
-        struct pari_slot *slot = pari_slot_at(index);
-        uint64_t tag = atomic_load(&slot->tag);
-        if (is_abandoned(slot, index, tag))
-            (void)release_slot(slot, index, tag);
-        if (is_free(slot, index))
-            return (int)index;
-    }
-    return -1;
-}
-
-static int
 prepare_slot(struct pari_slot *slot, pari_member parent)
 {
     if (!atomic_load(&slot->is_made)) {
@@ -306,6 +292,29 @@ claim_slot(unsigned index, pari_member parent)
     return parent == 0 ? pari_record_lock(pari_arena_fd, index) : 0;
 }
 
+/* Of a slot that nobody has: its index. A byte that was free and is not any more is that of one which was given up, and comes to
+ * be born only now: it will find that out. */
+static int
+claim_any(pari_member parent)
+{
+    uint32_t first = pari_arena->next_slot;
+
+    for (unsigned i = 0; i < PARI_MAX_MEMBERS; i++) {
+        unsigned index = (first + i) % PARI_MAX_MEMBERS;
+        struct pari_slot *slot = pari_slot_at(index);
+        uint64_t tag = atomic_load(&slot->tag);
+        if (is_abandoned(slot, index, tag))
+            (void)release_slot(slot, index, tag);
+        if (!is_free(slot, index))
+            continue;
+        if (claim_slot(index, parent) == 0)
+            return (int)index;
+        if (errno != EAGAIN && errno != EACCES)
+            return -1;
+    }
+    return pari_fail(EAGAIN);
+}
+
 static pari_member
 reserve(pari_member parent)
 {
@@ -314,10 +323,8 @@ reserve(pari_member parent)
 
     if (registry_lock() != 0)
         return 0;
-    index = find_free();
-    if (index < 0)
-        errno = EAGAIN;
-    else if (claim_slot((unsigned)index, parent) == 0) {
+    index = claim_any(parent);
+    if (index >= 0) {
         struct pari_slot *slot = pari_slot_at((unsigned)index);
         uint64_t generation = (atomic_load(&slot->tag) >> 8) + 1;
         set_state(slot, generation, SLOT_STARTING);
