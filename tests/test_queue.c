@@ -3,10 +3,10 @@
  * test_queue.c: what a program sees of a queue as long as nobody dies by force (that is test_queue_end.c).
  */
 #include "fixture.h"
+#include "nap.h"
 
 #include <par.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 
 #include "../libpar/shm/shm.h"
@@ -505,7 +505,7 @@ START_TEST(close_wakes_consumers_that_sleep)
         p[i] = start(get_until_the_end, NULL);
     put_int(1);
     while (!par_queue_empty(q))
-        sched_yield();
+        nap();
     par_queue_close(q);
     for (int i = 0; i < 3; i++)
         reap(p[i]);
@@ -521,7 +521,7 @@ START_TEST(close_wakes_producers_that_sleep)
     for (int i = 0; i < 3; i++)
         p[i] = start(put_until_the_end, NULL);
     while (!par_queue_full(q))
-        sched_yield();
+        nap();
     par_queue_close(q);
     for (int i = 0; i < 3; i++)
         reap(p[i]);

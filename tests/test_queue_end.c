@@ -3,9 +3,9 @@
  * test_queue_end.c: queues whose producers and consumers die by force, at any moment.
  */
 #include "fixture.h"
+#include "nap.h"
 
 #include <par.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 
@@ -64,7 +64,7 @@ START_TEST(join_tells_once_of_the_message_that_died_with_its_consumer)
     ck_assert_int_eq(par_queue_put(q, &i, sizeof i, PAR_NOWAIT), 0);
     p = start(get_one_then_sleep, has_got);
     while (atomic_load(has_got) == 0)
-        sched_yield();
+        nap();
     ck_fails(par_queue_join(q, PAR_NOWAIT), ETIMEDOUT);
     snprintf(pid, sizeof pid, "%d", (int)par_process_pid(p));
     par_process_kill(p);

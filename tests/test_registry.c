@@ -3,11 +3,11 @@
  * test_registry.c: who belongs to the family and who is dead: births, every kind of death, slots that are used again.
  */
 #include "fixture.h"
+#include "nap.h"
 
 #include <par/shared.h>
 #include <par/sync.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -282,7 +282,7 @@ hold_next_byte(void *arg)
         return 1;
     par_event_set(&s->born);
     while (!par_event_is_set(&s->go_on)) /* without a slot of its own */
-        sched_yield();
+        nap();
     return 0;
 }
 
@@ -294,7 +294,7 @@ START_TEST(slot_whose_byte_is_held_is_passed_over)
     pid_t child = fixture_fork(hold_next_byte, s), guest;
     pari_member member;
     while (!par_event_is_set(&s->born))
-        sched_yield();
+        nap();
     member = pari_member_reserve();
     ck_assert_uint_ne(member, 0);
     ck_assert_uint_ne(pari_slot_of(member), next);

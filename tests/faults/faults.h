@@ -10,6 +10,8 @@
 #ifndef FAULTS_H
 #define FAULTS_H
 
+#include "../nap.h"
+
 #include <par.h>
 
 #include "../../libpar/os/os.h"

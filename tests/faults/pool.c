@@ -4,7 +4,6 @@
  */
 #include "faults.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -223,7 +222,7 @@ kill_worker(void)
 
     expect_ready(par_pool_apply(pool, tell_pid, &in, &pid) == 0 && kill(pid, SIGKILL) == 0);
     while (par_pool_workers(pool) > 0)
-        sched_yield();
+        nap();
 }
 
 static int

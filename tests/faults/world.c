@@ -9,7 +9,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <malloc.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,7 +147,7 @@ settle(long n_threads, long n_children)
         (void)par_process_active_children(NULL, 0); /* reaps those that were dropped */
         if (pari_is_over(deadline))
             find(LEAKED, count_children() > n_children ? "a child is left" : "a thread is left");
-        sched_yield();
+        nap();
     }
     if (pari_arena != NULL)
         (void)pari_registry_sweep();
@@ -333,7 +332,7 @@ helper_start(void (*fn)(void), enum pari_call until, enum pari_call or_until)
         if (getppid() != point->world)
             _exit(1);
         else
-            sched_yield();
+            nap();
     fn();
     _exit(0);
 }

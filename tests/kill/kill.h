@@ -8,6 +8,8 @@
 #ifndef KILL_H
 #define KILL_H
 
+#include "../nap.h"
+
 #include <par.h>
 
 #include <errno.h>

@@ -9,7 +9,6 @@
 
 #include "../../libpar/shm/arena.h"
 
-#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -192,7 +191,7 @@ holder_main(int i)
         return BROKEN;
     helper_park(i);
     while (!atomic_load(&page->note[0]))
-        sched_yield();
+        nap();
     return release() != 0 ? TORN : FINE;
 }
 
@@ -201,7 +200,7 @@ set_up_held(void)
 {
     helper_start(0, holder_main);
     while (!atomic_load(&page->is_parked[0]))
-        sched_yield();
+        nap();
     helper_start(1, survivor);
     helper_await(1);
 }
@@ -266,7 +265,7 @@ check_released(void)
         expect(TORN, release() == 0);
         if (atomic_load(&page->note[1]))
             break;
-        sched_yield();
+        nap();
     }
     if (!atomic_load(&page->note[1]))
         find(HUNG, "the sleeper was not woken");

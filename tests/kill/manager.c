@@ -7,7 +7,6 @@
 #include "../../libpar/shm/shm.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -136,7 +135,7 @@ check_owner(void)
     while (waitpid(-1, NULL, WNOHANG) >= 0 || errno != ECHILD) {
         if (par_since(start) > PATIENCE)
             find(LEAKED, "a server stays");
-        sched_yield();
+        nap();
     }
     leak_check(1024); /* the handles of the manager and the list, which are the family's */
 }
@@ -152,7 +151,7 @@ client(int i)
         return BROKEN;
     helper_park(i);
     while (!atomic_load(&page->note[0]))
-        sched_yield();
+        nap();
     for (int n = 0; n < 2 && error == 0; n++)
         error = par_list_append(list, par_int(1), par_in(10)) == 0 ? 0 : errno;
     atomic_store(&page->is_idle, 1);
@@ -175,7 +174,7 @@ find_server(int which)
     close(fd);
     text[n] = '\0';
     helper_start(0, client);
-    for (par_time start = par_now(); !atomic_load(&page->is_parked[0]) || !is_asleep((pid_t)atol(text)); sched_yield())
+    for (par_time start = par_now(); !atomic_load(&page->is_parked[0]) || !is_asleep((pid_t)atol(text)); nap())
         if (par_since(start) > 10)
             find(BROKEN, "the client has %sbeen served, the server does not sleep", page->is_parked[0] ? "" : "not ");
     return (pid_t)atol(text);

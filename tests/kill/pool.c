@@ -6,7 +6,6 @@
 
 #include "../../libpar/shm/arena.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -43,7 +42,7 @@ say_worker(const void *in, void *out, void *ctx)
     (void)ctx;
     atomic_store(&page->note[4 + par_worker_index()], getpid());
     while (atomic_load(&page->note[4]) == 0 || atomic_load(&page->note[5]) == 0)
-        sched_yield();
+        nap();
     *(int *)out = 1;
     return 0;
 }
@@ -96,12 +95,12 @@ map_owner(int i)
         return BROKEN;
     helper_park(i);
     while (!atomic_load(&page->note[0]))
-        sched_yield();
+        nap();
     bad = par_pool_map_sized(pool, square, board->in, sizeof(int), board->out, sizeof(int), N,
                              &(par_job_opts){ .state = state, .failures = status, .max_failures = N, .deadline = par_in(20) });
     atomic_store(&page->is_idle, 1);
     while (!atomic_load(&page->note[2])) /* the world has killed the worker */
-        sched_yield();
+        nap();
     verdict = judge_map(bad, state, status);
     memset(board->n_runs, 0, sizeof board->n_runs);
     if (verdict == FINE && par_pool_map_sized(pool, square, board->in, sizeof(int), board->out, sizeof(int), N,
@@ -119,7 +118,7 @@ set_up_worker(void)
     make();
     helper_start(0, map_owner);
     while (!atomic_load(&page->is_parked[0]))
-        sched_yield();
+        nap();
 }
 
 /* One item has been run, one is left. */
@@ -136,7 +135,7 @@ find_worker(int which)
 {
     (void)which;
     while (!is_asleep((pid_t)atomic_load(&page->note[4])))
-        sched_yield();
+        nap();
     return (pid_t)atomic_load(&page->note[4]);
 }
 
@@ -200,7 +199,7 @@ check_parent(void)
     while (waitpid(-1, NULL, WNOHANG) >= 0 || errno != ECHILD) {
         if (par_since(start) > PATIENCE)
             find(LEAKED, "a worker stays");
-        sched_yield();
+        nap();
     }
     expect(LOST, !has_ended(0) || page->victim[0].result == 0);
     leak_check(0);

@@ -6,7 +6,6 @@
 
 #include "../../libpar/shm/arena.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -54,7 +53,7 @@ start_daemon(int which)
 
     (void)which;
     while (process != NULL && !atomic_load(&page->note[0]))
-        sched_yield();
+        nap();
 }
 
 static int
@@ -84,7 +83,7 @@ check_no_child_left(void)
     while (waitpid(-1, NULL, WNOHANG) >= 0 || errno != ECHILD) {
         if (par_since(start) > PATIENCE)
             find(LEAKED, "a process stays");
-        sched_yield();
+        nap();
     }
     for (int i = 0; i < 2; i++)
         expect(LOST, !has_ended(i) || page->victim[i].result == 0 || page->victim[i].result == 7);

@@ -6,7 +6,6 @@
 
 #include "../../libpar/shm/shm.h"
 
-#include <sched.h>
 
 struct objects {
     par_semaphore semaphore;
@@ -388,7 +387,7 @@ check_last_party(void)
     if (!has_ended(0) && !has_ended(1)) {
         par_time start = par_now();
         while (par_since(start) < 0.02 && par_barrier_n_waiting(&o->barrier) == 2)
-            sched_yield();
+            nap();
         if (par_barrier_n_waiting(&o->barrier) == 2 && !par_barrier_broken(&o->barrier))
             expect(TORN, par_barrier_abort(&o->barrier) == 0);
     }

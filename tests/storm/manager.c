@@ -4,7 +4,6 @@
  */
 #include "storm.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -93,7 +92,7 @@ keep_manager(int which)
     if (which != 0)
         manager_step();
     else if (!pop())
-        sched_yield();
+        nap();
 }
 
 static void

@@ -10,6 +10,8 @@
 #ifndef STORM_H
 #define STORM_H
 
+#include "../nap.h"
+
 #include <par.h>
 
 #include <errno.h>
