@@ -300,6 +300,7 @@ fill_header(struct pari_block *block, size_t n, size_t bytes, pari_member owner)
     atomic_store_explicit(&block->fate, 0, memory_order_relaxed);
     block->keep = 0;
     block->has_cells = 0;
+    block->next = 0;
 }
 
 static struct pari_block *
@@ -490,6 +491,55 @@ pari_heap_own(void *p, pari_member owner)
     atomic_store_explicit(&block->owner, owner, memory_order_release); /* partner: sweep_block */
 }
 
+pari_member
+pari_heap_owner(const void *p)
+{
+    const struct pari_block *block = (const struct pari_block *)p - 1;
+
+    return atomic_load_explicit(&block->owner, memory_order_acquire); /* partner: bequeath */
+}
+
+bool
+pari_heap_share(void *p, pari_member owner, pari_member heir)
+{
+    struct pari_block *block;
+    bool is_shared = false;
+
+    if (pari_heap_lock() != 0)
+        return false;
+    block = block_of(p);
+    if (block != NULL && atomic_load_explicit(&block->owner, memory_order_relaxed) == owner && block->next == 0) {
+        block->next = heir;
+        is_shared = true;
+    }
+    pari_heap_unlock();
+    return is_shared;
+}
+
+/* Under the heap's lock, which the sweep of the heir takes after its slot is marked: that sweep finds the block, or it is freed. */
+static void
+bequeath(struct pari_block *block)
+{
+    pari_member heir = block->next;
+
+    if (heir != 0 && !pari_member_is_released(heir)) {
+        atomic_store_explicit(&block->owner, heir, memory_order_release); /* partner: pari_heap_owner */
+        block->next = 0;                                                  /* not before: who inherits from nobody? */
+    } else {
+        pari_cells_return(block);
+        release_locked(block);
+    }
+}
+
+void
+pari_heap_leave(void *p)
+{
+    if (pari_heap_lock() != 0)
+        return; /* it is swept when this process ends */
+    bequeath((struct pari_block *)p - 1);
+    pari_heap_unlock();
+}
+
 void
 pari_heap_fate(void *p, const _Atomic uint8_t *fate, uint8_t keep)
 {
@@ -540,10 +590,8 @@ sweep_block(struct pari_block *block, pari_member dead)
         pari_cell_sweep((struct pari_cell *)(void *)(block + 1));
     else if (fate != NULL && is_in_heap((const void *)fate) && atomic_load(fate) == block->keep)
         (void)atomic_compare_exchange_strong(&block->owner, &dead, 0); /* who took it over meanwhile keeps it */
-    else {
-        pari_cells_return(block);
-        release_locked(block);
-    }
+    else
+        bequeath(block);
 }
 
 void

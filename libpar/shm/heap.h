@@ -21,7 +21,7 @@ struct pari_block {
     uint64_t bytes;            /* of the caller's part */
     uint64_t lock_words[2];    /* the lock that belongs to the block */
     _Atomic uintptr_t fate;    /* where *fate == keep makes it the family's */
-    uint64_t next;             /* a free block: the next one's offset + 1 */
+    uint64_t next;             /* a free block: the next one's offset + 1; a live one: the member who inherits it, 0 none */
 };
 
 int pari_heap_lock(void); /* repairs after a death */

@@ -109,6 +109,14 @@ pari_member_is_dead(pari_member member)
     return pari_unlikely(!pari_mutex_is_locked(&slot->alive)) && !record_is_held(slot, index);
 }
 
+bool
+pari_member_is_released(pari_member member)
+{
+    uint64_t tag;
+
+    return slot_of(member, &tag) == NULL || state_of(tag) == SLOT_DEAD;
+}
+
 const _Atomic uint32_t *
 pari_member_alive_word(pari_member member)
 {

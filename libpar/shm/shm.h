@@ -59,6 +59,7 @@ void pari_member_release(pari_member member);
 /* Is it dead? Exact for one that has died by any signal, exited or exec'ed; false for the STARTING child of a live parent;
  * true for 0. A load when it lives. */
 bool pari_member_is_dead(pari_member member);
+bool pari_member_is_released(pari_member member);    /* or about to be: its blocks are swept, or will be */
 pid_t pari_member_pid(pari_member member);           /* 0 if not known any more */
 pari_member pari_member_parent(pari_member member);  /* 0: none */
 void pari_member_set_exit(int code);                 /* this process, right before it ends: a second source for its parent */
@@ -143,6 +144,11 @@ size_t pari_heap_length(const void *block);         /* n of its allocation; 0 if
 void pari_heap_own(void *block, pari_member owner); /* one store */
 /* Until *fate is `keep`, the block belongs to its owner; from then on to the family. `fate` must outlive the owner's sweep. */
 void pari_heap_fate(void *block, const _Atomic uint8_t *fate, uint8_t keep);
+/* The block is its owner's and, when that one leaves it or dies, the heir's; once the heir's slot is released it is freed instead. The
+ * heir frees it when its owner has left it or is dead. False: it is no live block of that owner's, or has an heir. */
+bool pari_heap_share(void *block, pari_member owner, pari_member heir);
+void pari_heap_leave(void *block); /* by its owner, who must not touch it any more */
+pari_member pari_heap_owner(const void *block);
 void pari_heap_sweep(pari_member dead);        /* free what a dead member owned */
 size_t pari_heap_in_use(void);                 /* bytes in live blocks: for leak tests */
 void *pari_heap_lock_words(const void *block); /* 16 zeroed bytes in the block's header, for par_lock_of; NULL if no block */
@@ -223,7 +229,8 @@ enum pari_kind {
     PARI_POOL,
     PARI_MANAGER,
     PARI_LIST_PROXY,
-    PARI_DICT_PROXY
+    PARI_DICT_PROXY,
+    PARI_MAILBOX
 };
 
 struct pari_handle {
