@@ -6,7 +6,6 @@
 
 #include "../../libpar/shm/shm.h"
 
-
 struct objects {
     par_semaphore semaphore;
     par_lock lock;
