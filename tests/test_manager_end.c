@@ -4,6 +4,8 @@
  */
 #include "manager.h"
 
+#include "../libpar/shm/arena.h"
+
 #include <par/process.h>
 
 #include <fcntl.h>
@@ -112,6 +114,23 @@ START_TEST(requests_of_another_implementation_are_understood)
     assert_obj(raw_receive(fd), "('#RETURN', [1, 2])");
     close(fd);
     par_obj_free(reply);
+    end();
+}
+END_TEST
+
+#define OFFER(address) "\x80\x02(NX\x11\0\0\0accept_connectionX\x05\0\0\0C-cli\x8a\x08" address "\x86}t."
+
+START_TEST(an_offer_that_is_no_mailbox_is_passed_over)
+{
+    begin();
+    int fd = raw_connect();
+    RAW_SEND(fd, OFFER("\1\2\3\4\5\6\7\x18"));
+    assert_obj(raw_receive(fd), "('#RETURN', None)");
+    RAW_SEND(fd, "\x80\x02(X\x04\0\0\0abcdX\x06\0\0\0append)}t.");
+    assert_obj(raw_receive(fd), "('#TRACEBACK', 'no such object')");
+    ck_assert_int_eq(send(fd, "\0\0\0", PARI_FRAME_HEADER, MSG_NOSIGNAL), PARI_FRAME_HEADER); /* "look into the mailbox" */
+    ck_assert_ptr_null(raw_receive(fd));
+    close(fd);
     end();
 }
 END_TEST
@@ -558,10 +577,22 @@ assert_appends_of(int client, int acknowledged)
     par_obj_free(all);
 }
 
+/* The server frees what a client shared with it when it comes to hear of its end. */
+static void
+assert_heap_becomes(size_t in_use)
+{
+    for (par_time start = par_now(); pari_heap_in_use() != in_use && par_since(start) < 20; poll(NULL, 0, 1))
+        (void)pari_registry_sweep();
+    ck_assert_uint_eq(pari_heap_in_use(), in_use);
+}
+
 START_TEST(clients_killed_in_calls_harm_nobody)
 {
+    size_t before;
     begin_list();
     progress = fixture_shared(sizeof *progress);
+    ck_assert_int_eq(par_list_clear(list, SOON), 0);
+    before = pari_heap_in_use();
     for (victim = 0; victim < 300; victim++) {
         atomic_store(&progress->acknowledged, 0);
         pid_t child = fixture_fork(append_until_killed, NULL);
@@ -572,6 +603,7 @@ START_TEST(clients_killed_in_calls_harm_nobody)
         ck_assert_int_eq(par_list_clear(list, SOON), 0);
     }
     ck_assert_int_eq(count_objects(), 1);
+    assert_heap_becomes(before);
     end();
 }
 END_TEST
@@ -697,6 +729,7 @@ main(void)
 
     TCase *wire = fixture_case(suite, "bytes on the wire");
     tcase_add_test(wire, requests_of_another_implementation_are_understood);
+    tcase_add_test(wire, an_offer_that_is_no_mailbox_is_passed_over);
     tcase_add_test(wire, an_unknown_request_is_a_traceback);
     tcase_add_test(wire, a_global_is_refused_and_nothing_is_called);
     tcase_add_test(wire, bytes_without_sense_close_that_client_only);

@@ -71,24 +71,24 @@ payload_of(par_obj *reply)
 static par_obj *
 read_reply(const unsigned char *message, size_t length)
 {
-    par_obj *reply = pari_unpickle(message, length);
+    par_obj *reply;
 
+    if (pari_message_is_none(message, length))
+        return par_none();
+    reply = pari_unpickle(message, length);
     if (reply == NULL)
         return pari_null(errno == ENOMEM ? ENOMEM : EBADMSG);
     return payload_of(reply);
 }
 
-/* Over an open link. NULL with the link closed: it failed half-way; NULL with the link open: this was the answer. */
+/* The answer to the request that is in link->out, over the socket. */
 static par_obj *
-exchange(struct pari_link *link, const struct pari_server *server, const char *ident, const char *method, const par_obj *args,
-         par_time deadline)
+ask_socket(struct pari_link *link, const struct pari_server *server, par_time deadline)
 {
     const unsigned char *message;
     par_obj *result;
     size_t length;
 
-    if (pari_message_request(&link->out, ident, method, args) != 0)
-        return NULL; /* nothing was sent */
     if (pari_link_send(link, server, deadline) != 0 || (message = pari_link_receive(link, server, &length, deadline)) == NULL) {
         pari_link_close(link);
         return NULL;
@@ -98,29 +98,73 @@ exchange(struct pari_link *link, const struct pari_server *server, const char *i
     return result;
 }
 
+static par_obj *
+hear_socket(struct pari_link *link, const struct pari_server *server, par_time deadline)
+{
+    link->out.size = 0; /* nothing to send */
+    return ask_socket(link, server, deadline);
+}
+
+static int
+wake_server(struct pari_link *link, const struct pari_server *server, par_time deadline)
+{
+    pari_message_bell(&link->out);
+    return pari_link_send(link, server, deadline);
+}
+
+/* The same through the mailbox. */
+static par_obj *
+ask_mailbox(struct pari_link *link, const struct pari_server *server, par_time deadline)
+{
+    unsigned char answer[PARI_MAILBOX_MAX];
+    bool sleeps = pari_mailbox_ask(link->box, link->out.data + PARI_FRAME_HEADER, link->out.size - PARI_FRAME_HEADER);
+    ssize_t length;
+
+    if ((sleeps && wake_server(link, server, deadline) != 0) ||
+        (length = pari_mailbox_await(link->box, answer, deadline)) < 0) {
+        pari_link_close(link);
+        return NULL;
+    }
+    return length > 0 ? read_reply(answer, (size_t)length) : hear_socket(link, server, deadline);
+}
+
+/* Over an open link. NULL with the link closed: it failed half-way; NULL with the link open: this was the answer. */
+static par_obj *
+exchange(struct pari_link *link, const struct pari_server *server, const char *ident, const char *method, const par_obj *args,
+         par_time deadline)
+{
+    if (pari_message_request(&link->out, ident, method, args) != 0)
+        return NULL; /* nothing was sent */
+    if (link->box != NULL && link->out.size - PARI_FRAME_HEADER <= PARI_MAILBOX_MAX)
+        return ask_mailbox(link, server, deadline);
+    return ask_socket(link, server, deadline);
+}
+
 /* ---- asking */
 
 /* A link that may call methods. */
 static int
 open_link(struct pari_link *link, const struct pari_server *server, par_time deadline)
 {
-    par_obj *name, *reply;
+    struct pari_mailbox *box;
+    par_obj *offer, *reply;
 
     if (link->fd >= 0)
         return 0;
-    name = par_tuple(par_str("libpar"));
-    if (name == NULL || pari_link_open(link, server, deadline) != 0) {
-        par_obj_free(name);
-        return -1;
-    }
-    reply = exchange(link, server, NULL, "accept_connection", name, deadline);
-    par_obj_free(name);
-    if (reply == NULL) {
+    box = pari_mailbox_new(server->member);
+    offer = par_tuple(par_str("libpar"), par_int((int64_t)(uintptr_t)box));
+    reply = offer != NULL && pari_link_open(link, server, deadline) == 0
+                ? exchange(link, server, NULL, "accept_connection", offer, deadline)
+                : NULL;
+    par_obj_free(offer);
+    if (par_obj_type(reply) == PAR_BOOL && par_obj_as_int(reply, 0) == 1)
+        link->box = box;
+    else
+        pari_mailbox_leave(box); /* the server has not taken it, or is gone */
+    if (reply == NULL)
         pari_link_close(link);
-        return -1;
-    }
     par_obj_free(reply);
-    return 0;
+    return reply != NULL ? 0 : -1;
 }
 
 static par_obj *
@@ -131,6 +175,8 @@ ask(const struct pari_server *server, const char *ident, const char *method, con
 
     if (pari_is_over(deadline))
         return pari_null(ETIMEDOUT);
+    if (pari_is_interrupted())
+        return pari_null(EINTR);
     connection = pari_connection_hold(server->member, deadline);
     if (connection == NULL)
         return NULL;

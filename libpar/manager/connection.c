@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define SPIN_NS 50000        /* what a wake-up across processors takes */
 #define FIRST_SLICE 10000000 /* 10 ms */
 #define LAST_SLICE 500000000 /* 500 ms */
 #define KEPT_CAPACITY 65536  /* a larger outgoing message gives its memory back */
@@ -74,25 +73,11 @@ pari_link_send(struct pari_link *link, const struct pari_server *server, par_tim
     return 0;
 }
 
-/* An answer comes in less time than a sleep and a wake-up take. As pari_inbox_receive. */
-static int
-look_for_answer(struct pari_link *link)
-{
-    int64_t end = pari_now_ns() + SPIN_NS;
-    int whole = 0;
-
-    while (whole == 0 && !pari_is_interrupted() && pari_now_ns() < end) {
-        pari_yield(); /* to the server, if it waits for this very processor */
-        whole = pari_inbox_receive(&link->in, link->fd);
-    }
-    return whole;
-}
-
 const unsigned char *
 pari_link_receive(struct pari_link *link, const struct pari_server *server, size_t *length, par_time deadline)
 {
     int64_t slice = 0;
-    int whole = look_for_answer(link);
+    int whole = pari_inbox_receive(&link->in, link->fd);
 
     while (whole == 0) {
         if (wait_for(link, PARI_READABLE, server, &slice, deadline) != 0)
@@ -107,6 +92,8 @@ pari_link_close(struct pari_link *link)
 {
     int saved = errno;
 
+    pari_mailbox_leave(link->box); /* before the server learns that it may free it */
+    link->box = NULL;
     pari_fd_close(link->fd);
     link->fd = -1;
     pari_inbox_clear(&link->in);
@@ -126,6 +113,7 @@ forget_links(void)
             c->link.out = (struct pari_buffer){ 0 };
         }
         c->link.in.size = 0;
+        c->link.box = NULL;
         c->link.fd = -1;
         c->n_users = 0;
         (void)pari_mutex_init(&c->mutex); /* has worked on this very memory before */

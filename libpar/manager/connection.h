@@ -9,6 +9,7 @@
 #include "../os/socket.h"
 #include "../shm/shm.h"
 #include "frame.h"
+#include "mailbox.h"
 
 /* A server, as every process of the family knows it: part of the manager's handle and of each proxy's. */
 struct pari_server {
@@ -22,6 +23,7 @@ struct pari_link {
     int fd;                 /* -1: not open */
     struct pari_buffer out; /* the message to send, its header included */
     struct pari_inbox in;
+    struct pari_mailbox *box; /* NULL: the socket does it alone */
 };
 
 int pari_link_open(struct pari_link *link, const struct pari_server *server, par_time deadline);

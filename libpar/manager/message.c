@@ -7,6 +7,8 @@
  */
 #include "message.h"
 
+#include "../object/object.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -16,9 +18,11 @@
 #define OP_NONE 'N'
 #define OP_STRING 'X' /* four bytes of length, little-endian, UTF-8 */
 #define OP_MARK '('
+#define MAX_QUICK 512 /* bytes of arguments that are copied rather than read with what is around them */
 
 #define REQUEST_END "}t." /* an empty dict of keywords, a tuple of all since the mark, STOP */
 #define REPLY_END "\x86." /* a tuple of two, STOP */
+#define TUPLE_END "\x85." /* a tuple of one, STOP */
 
 static void
 put_string(struct pari_buffer *out, const char *text)
@@ -98,4 +102,85 @@ pari_message_reply(struct pari_buffer *out, const char *kind, const par_obj *pay
     put_value(out, payload);
     pari_buffer_put_text(out, REPLY_END);
     return end(out);
+}
+
+/* ---- the quick ways */
+
+static const char none[] = PROTO "X\7\0\0\0" PARI_REPLY_RETURN "N" REPLY_END;
+
+int
+pari_message_reply_none(struct pari_buffer *out)
+{
+    out->size = 0;
+    out->error = 0;
+    pari_buffer_put(out, (char[PARI_FRAME_HEADER]){ 0, 0, 0, sizeof none - 1 }, PARI_FRAME_HEADER);
+    pari_buffer_put(out, none, sizeof none - 1);
+    return pari_buffer_end(out);
+}
+
+bool
+pari_message_is_none(const unsigned char *message, size_t length)
+{
+    return length == sizeof none - 1 && memcmp(message, none, length) == 0;
+}
+
+/* What put_string has written, at *at; moves on behind it. */
+static bool
+read_string(const unsigned char *message, size_t end, size_t *at, char text[PARI_NAME_SIZE])
+{
+    const unsigned char *p = message + *at;
+    size_t length;
+
+    if (end - *at < 5 || p[0] != OP_STRING || p[1] >= PARI_NAME_SIZE || p[2] != 0 || p[3] != 0 || p[4] != 0)
+        return false;
+    length = p[1];
+    if (end - *at - 5 < length || memchr(p + 5, 0, length) != NULL)
+        return false;
+    memcpy(text, p + 5, length);
+    text[length] = '\0';
+    *at += 5 + length;
+    return true;
+}
+
+/* A value's opcodes, read in a tuple of one, so that it may be nested as deep as in the whole. NULL: the whole tells what is wrong. */
+static par_obj *
+read_value(const unsigned char *opcodes, size_t size)
+{
+    unsigned char alone[N_PROTO + MAX_QUICK + sizeof TUPLE_END];
+    int saved = errno;
+    par_obj *tuple, *value;
+
+    memcpy(alone, PROTO, N_PROTO);
+    memcpy(alone + N_PROTO, opcodes, size);
+    memcpy(alone + N_PROTO + size, TUPLE_END, sizeof TUPLE_END - 1);
+    tuple = pari_unpickle(alone, N_PROTO + size + sizeof TUPLE_END - 1);
+    value = tuple != NULL ? pari_obj_seq_take(tuple, 0) : NULL;
+    par_obj_free(tuple);
+    errno = saved;
+    return value;
+}
+
+bool
+pari_message_read_request(const unsigned char *message, size_t length, char ident[PARI_NAME_SIZE], char method[PARI_NAME_SIZE],
+                          par_obj **args)
+{
+    size_t at = N_PROTO + 1, end = length - (sizeof REQUEST_END - 1);
+
+    if (length < at + sizeof REQUEST_END || memcmp(message, PROTO "(", at) != 0 ||
+        memcmp(message + end, REQUEST_END, length - end) != 0)
+        return false;
+    if (!read_string(message, end, &at, ident) || !read_string(message, end, &at, method) || end - at > MAX_QUICK)
+        return false;
+    *args = read_value(message + at, end - at);
+    if (par_obj_type(*args) == PAR_TUPLE)
+        return true;
+    par_obj_free(*args);
+    return false;
+}
+
+void
+pari_message_bell(struct pari_buffer *out)
+{
+    out->size = 0;
+    pari_buffer_put(out, (char[PARI_FRAME_HEADER]){ 0 }, PARI_FRAME_HEADER); /* there is room: it has had a request */
 }

@@ -23,4 +23,18 @@
 int pari_message_request(struct pari_buffer *out, const char *ident, const char *method, const par_obj *args);
 int pari_message_reply(struct pari_buffer *out, const char *kind, const par_obj *payload);
 
+/* The reply of a method without a result, which is most of them: written and recognised as a whole. */
+int pari_message_reply_none(struct pari_buffer *out);
+bool pari_message_is_none(const unsigned char *message, size_t length);
+
+#define PARI_NAME_SIZE 32
+
+/* A request to an object as pari_message_request writes it, unless its names or arguments are long, without a value for the whole:
+ * its names and its arguments, which are the caller's. False: to be read as any pickle, or not to be read at all. */
+bool pari_message_read_request(const unsigned char *message, size_t length, char ident[PARI_NAME_SIZE],
+                               char method[PARI_NAME_SIZE], par_obj **args);
+
+/* A frame of no bytes: "look into the mailbox". */
+void pari_message_bell(struct pari_buffer *out);
+
 #endif

@@ -57,7 +57,7 @@ answer_new(struct pari_method_call *call, par_obj *value)
 static int
 answer_done(struct pari_method_call *call, int done)
 {
-    return done == 0 ? answer_new(call, par_none()) : -1;
+    return done == 0 ? pari_message_reply_none(call->out) : -1;
 }
 
 static int

@@ -9,8 +9,9 @@
 #include <string.h>
 
 struct request {
-    par_obj *whole, *args;
-    const char *ident, *method; /* borrowed from the whole; ident NULL: the server itself */
+    par_obj *whole, *args;      /* whole: NULL if it was not needed */
+    const char *ident, *method; /* borrowed from the whole, or the copies; ident NULL: the server itself */
+    char copy[2][PARI_NAME_SIZE];
 };
 
 /* ---- refusals */
@@ -81,6 +82,12 @@ request_is_valid(const par_obj *whole)
 static int
 request_read(struct request *request, const unsigned char *message, size_t length, struct pari_buffer *out)
 {
+    request->whole = NULL;
+    if (pari_message_read_request(message, length, request->copy[0], request->copy[1], &request->args)) {
+        request->ident = request->copy[0];
+        request->method = request->copy[1];
+        return 1;
+    }
     request->whole = pari_unpickle(message, length);
     if (request->whole == NULL)
         return errno == EBADMSG ? -1 : refuse_errno(out, NULL);
@@ -174,6 +181,14 @@ create(struct pari_service *service, par_obj *args, struct pari_buffer *out)
     return -1;
 }
 
+/* (name of the client), and for libpar's own the address of a mailbox. */
+static int
+accept_connection(struct pari_service *service, par_obj *args, struct pari_buffer *out)
+{
+    service->offered = (uint64_t)par_obj_as_int(par_obj_item(args, 1), 0);
+    return answer_new(out, par_none());
+}
+
 static int
 dummy(struct pari_service *service, par_obj *args, struct pari_buffer *out)
 {
@@ -224,7 +239,7 @@ static const struct {
     int (*run)(struct pari_service *service, par_obj *args, struct pari_buffer *out);
     int outcome;
 } controls[] = {
-    { "accept_connection", dummy, PARI_SERVICE_ACCEPTED },
+    { "accept_connection", accept_connection, PARI_SERVICE_ACCEPTED },
     { "create", create, PARI_SERVICE_DONE },
     { "decref", decref, PARI_SERVICE_DONE },
     { "dummy", dummy, PARI_SERVICE_DONE },

@@ -11,7 +11,8 @@
 
 struct pari_service {
     struct pari_store store;
-    bool is_over; /* it was told to shut down */
+    bool is_over;     /* it was told to shut down */
+    uint64_t offered; /* by the client that was accepted last: the address of a mailbox, 0 none */
 };
 
 enum { PARI_SERVICE_DONE = 0, PARI_SERVICE_ACCEPTED = 1 };

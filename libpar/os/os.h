@@ -313,7 +313,6 @@ bool pari_pid_has_ended(pid_t pid);                     /* reaped or not, anyone
 void pari_exit_now(int code) __attribute__((noreturn)); /* _exit */
 int pari_n_cpus(void);                                  /* affinity and cgroup quota */
 int pari_cpu(void);                                     /* where this thread runs just now; -1: not known */
-void pari_yield(void);                                  /* another one may have the processor */
 
 /* `child` runs in every child of any fork() of the program, before fork returns. Fails at the very first call of a process only,
  * ENOMEM: that is the one in pari_join, so everybody else may ignore it. */

@@ -248,9 +248,3 @@ pari_cpu(void)
 {
     return sched_getcpu();
 }
-
-void
-pari_yield(void)
-{
-    (void)sched_yield();
-}

@@ -72,14 +72,29 @@ give_up(int fd)
 
 /* Strangers get EPERM: the kernel's word on who the other side is cannot be forged. */
 static int
+ask_for_peer(int fd, struct ucred *peer)
+{
+    socklen_t size = sizeof *peer;
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &size);
+}
+
+static int
 check_peer(int fd)
 {
     struct ucred peer;
-    socklen_t size = sizeof peer;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+    if (ask_for_peer(fd, &peer) != 0)
         return -1;
     return peer.uid == geteuid() ? 0 : pari_fail(EPERM);
+}
+
+pid_t
+pari_socket_peer(int fd)
+{
+    struct ucred peer;
+
+    return ask_for_peer(fd, &peer) == 0 ? peer.pid : 0;
 }
 
 int

@@ -27,6 +27,8 @@ int pari_socket_accept(int listener);
 /* Connect without waiting. -1: EAGAIN the listener's line is full, ECONNREFUSED nobody listens, EPERM a stranger does, EMFILE... */
 int pari_socket_connect(const char *address);
 
+pid_t pari_socket_peer(int fd); /* the process that connected, for the one that accepted; 0: not to be known */
+
 /* As much as goes without waiting. Bytes, -1 EAGAIN, EPIPE (also for a reset connection). */
 ssize_t pari_socket_send(int fd, const void *data, size_t size);
 

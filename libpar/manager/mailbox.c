@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * mailbox.c: see mailbox.h.
+ */
+#include "mailbox.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SPIN_NS 50000 /* what a wake-up across processors takes */
+#define LOOKS 32      /* between two questions for the time */
+
+static uint32_t
+number_of(const struct pari_mail *mail)
+{
+    return atomic_load_explicit(&mail->number, memory_order_acquire); /* partner: post */
+}
+
+static void
+say_cpu(struct pari_mail *mail)
+{
+    int cpu = pari_cpu();
+
+    if (cpu != atomic_load_explicit(&mail->cpu, memory_order_relaxed))
+        atomic_store_explicit(&mail->cpu, cpu, memory_order_relaxed);
+}
+
+static bool
+is_here(const struct pari_mail *mail)
+{
+    int cpu = atomic_load_explicit(&mail->cpu, memory_order_relaxed);
+
+    return cpu < 0 || cpu == pari_cpu();
+}
+
+/* From the last store on it is there. */
+static void
+post(struct pari_mail *mail, uint32_t number, const void *data, size_t size)
+{
+    if (size > 0)
+        memcpy(mail->bytes, data, size);
+    mail->size = (uint32_t)size;
+    say_cpu(mail);
+    atomic_store_explicit(&mail->number, number, memory_order_release); /* partner: number_of */
+}
+
+/* Its size; -1 EBADMSG. */
+static ssize_t
+copy_out(const struct pari_mail *mail, void *data)
+{
+    uint32_t size = *(const volatile uint32_t *)&mail->size; /* read once: the other side may be out of its mind */
+
+    if (size > PARI_MAILBOX_MAX)
+        return pari_fail(EBADMSG);
+    memcpy(data, mail->bytes, size);
+    return (ssize_t)size;
+}
+
+/* ---- the client */
+
+struct pari_mailbox *
+pari_mailbox_new(pari_member server)
+{
+    struct pari_mailbox *box = pari_handle_new_private(PARI_MAILBOX, sizeof *box);
+
+    if (box == NULL)
+        return NULL;
+    box->server = server;
+    atomic_store(&box->request.cpu, -1);
+    atomic_store(&box->answer.cpu, -1);
+    return box;
+}
+
+void
+pari_mailbox_leave(struct pari_mailbox *box)
+{
+    int saved = errno;
+
+    if (box != NULL)
+        pari_heap_leave(box);
+    errno = saved;
+}
+
+bool
+pari_mailbox_ask(struct pari_mailbox *box, const void *data, size_t size)
+{
+    post(&box->request, atomic_load_explicit(&box->request.number, memory_order_relaxed) + 1, data, size); /* our own */
+    atomic_thread_fence(memory_order_seq_cst); /* the request before the look; partner: rest */
+    return !atomic_load_explicit(&box->is_watched, memory_order_relaxed);
+}
+
+static bool
+is_answered(const struct pari_mailbox *box)
+{
+    return number_of(&box->answer) == atomic_load_explicit(&box->request.number, memory_order_relaxed); /* our own */
+}
+
+/* An answer comes in less time than a sleep and a wake-up take, unless the server waits for this very processor. */
+static bool
+look_for_answer(const struct pari_mailbox *box)
+{
+    int64_t end = is_here(&box->answer) ? 0 : pari_now_ns() + SPIN_NS;
+
+    while (pari_now_ns() < end && !pari_is_interrupted())
+        for (int i = 0; i < LOOKS; i++) {
+            if (is_answered(box))
+                return true;
+            pari_cpu_relax();
+        }
+    return false;
+}
+
+static int
+sleep_for_answer(struct pari_mailbox *box, par_time deadline)
+{
+    struct pari_nap nap = { .has_spun = true };
+
+    for (;;) {
+        uint32_t key = pari_eventcount_prepare(&box->answered);
+        bool is_gone = pari_member_is_dead(box->server);
+
+        if (is_answered(box))
+            return 0;
+        if (is_gone)
+            return pari_fail(EPIPE);
+        if (pari_eventcount_wait(&box->answered, key, &nap, &box->server, 1, deadline) != 0)
+            return -1;
+    }
+}
+
+ssize_t
+pari_mailbox_await(struct pari_mailbox *box, void *data, par_time deadline)
+{
+    if (!look_for_answer(box) && sleep_for_answer(box, deadline) != 0)
+        return -1;
+    return copy_out(&box->answer, data);
+}
+
+/* ---- the server */
+
+static bool
+is_offer(const struct pari_mailbox *box, pid_t client)
+{
+    return pari_handle_check(box, PARI_MAILBOX) == 0 && box->server == pari_self() &&
+           pari_member_pid(box->handle.creator) == client;
+}
+
+struct pari_mailbox *
+pari_mailbox_take(uintptr_t address, pid_t client)
+{
+    struct pari_mailbox *box = (struct pari_mailbox *)address; /* checked by the next line, and again once it cannot go away */
+
+    if (!is_offer(box, client) || !pari_heap_share(box, box->handle.creator, pari_self()) || !is_offer(box, client))
+        return pari_null(EINVAL);
+    return box;
+}
+
+void
+pari_mailbox_free(struct pari_mailbox *box)
+{
+    if (box != NULL && (pari_heap_owner(box) == pari_self() || pari_member_is_dead(box->handle.creator)))
+        pari_handle_free(box);
+}
+
+bool
+pari_mailbox_has_request(const struct pari_mailbox *box)
+{
+    return number_of(&box->request) != atomic_load_explicit(&box->answer.number, memory_order_relaxed); /* our own */
+}
+
+size_t
+pari_mailbox_request(const struct pari_mailbox *box, unsigned char data[PARI_MAILBOX_MAX])
+{
+    ssize_t size = pari_mailbox_has_request(box) ? copy_out(&box->request, data) : 0;
+
+    return size > 0 ? (size_t)size : 0;
+}
+
+bool
+pari_mailbox_answer(struct pari_mailbox *box, const void *data, size_t size)
+{
+    bool fits = size <= PARI_MAILBOX_MAX;
+
+    post(&box->answer, number_of(&box->request), data, fits ? size : 0);
+    pari_eventcount_notify(&box->answered, 1);
+    return fits;
+}
+
+void
+pari_mailbox_watch(struct pari_mailbox *box)
+{
+    atomic_store_explicit(&box->is_watched, true, memory_order_relaxed); /* too late costs a needless ring */
+}
+
+void
+pari_mailbox_rest(struct pari_mailbox *box)
+{
+    atomic_store_explicit(&box->is_watched, false, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst); /* before the caller's look; partner: ask */
+}
+
+bool
+pari_mailbox_is_near(const struct pari_mailbox *box)
+{
+    return is_here(&box->request);
+}

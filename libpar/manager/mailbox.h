@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * mailbox.h: one request and its answer in shared memory, beside the socket of a client that belongs to the family.
+ *
+ * The client writes a request and counts it; the server, as long as it looks by itself, finds it, writes the answer and counts that.
+ * Where they run side by side, nothing but a few cache lines
+ * travels then. A server that is about to sleep says so, and is woken by an empty frame on the socket.
+ * What does not fit goes over the socket, both ways. The socket also tells the server when the client is gone.
+ *
+ * Shared state, by field; one of the two halves is written by each side alone:
+ *   number      of the request that was made, of the one that was answered: the store that publishes the half. They are equal
+ *               whenever it is the client's turn
+ *   size, bytes of it; the reader trusts neither and copies before it reads. 0 of an answer: it comes over the socket
+ *   cpu         where that side is: a hint
+ *   is_watched  the server looks by itself. Cleared before its last look; the client looks at it after its request
+ *   answered    the client sleeps on it; notified by the server after each answer
+ * The block is the client's; once the server has taken it, the server inherits it (pari_heap_share). The client leaves it before it
+ * closes the socket; the server, once the socket has ended, frees it if the client has left or died.
+ * If the client dies here: a request that was counted is carried out, others are not; if the server dies, the client finds out.
+ */
+#ifndef PARI_MAILBOX_H
+#define PARI_MAILBOX_H
+
+#include "../shm/shm.h"
+
+#define PARI_MAILBOX_MAX 1968 /* bytes of a request or an answer */
+
+struct pari_mail {
+    _Alignas(PARI_CACHE_LINE) _Atomic uint32_t number;
+    uint32_t size;
+    _Atomic int32_t cpu;
+    uint32_t unused;
+    unsigned char bytes[PARI_MAILBOX_MAX];
+};
+
+struct pari_mailbox {
+    struct pari_handle handle; /* constant, like the next one; its creator is the client */
+    pari_member server;
+    _Atomic bool is_watched;
+    struct pari_eventcount answered;
+    struct pari_mail request, answer;
+};
+
+/* ---- the client */
+
+/* NULL: ENOSPC, ENOMEM, ...; the socket does it alone then. */
+struct pari_mailbox *pari_mailbox_new(pari_member server);
+void pari_mailbox_leave(struct pari_mailbox *box); /* NULL is fine; keeps errno. Not to be touched any more */
+
+/* Make a request of at most PARI_MAILBOX_MAX bytes. True: the server must be woken. */
+bool pari_mailbox_ask(struct pari_mailbox *box, const void *data, size_t size);
+
+/* Wait for the answer and copy it to `data`, which has PARI_MAILBOX_MAX bytes: its size, 0 if it comes over the socket. -1: EPIPE,
+ * ETIMEDOUT, EINTR: the mailbox must be left; EBADMSG. */
+ssize_t pari_mailbox_await(struct pari_mailbox *box, void *data, par_time deadline);
+
+/* ---- the server */
+
+/* What a client, of this pid, has offered. NULL: it is no mailbox of that client's for this server. */
+struct pari_mailbox *pari_mailbox_take(uintptr_t address, pid_t client);
+void pari_mailbox_free(struct pari_mailbox *box); /* its client's socket has ended; NULL is fine */
+
+/* A copy of the request that is not answered yet: its size. 0: none, or none that can be. */
+size_t pari_mailbox_request(const struct pari_mailbox *box, unsigned char data[PARI_MAILBOX_MAX]);
+bool pari_mailbox_has_request(const struct pari_mailbox *box);
+
+/* False: it is too large and must go over the socket; the client knows. */
+bool pari_mailbox_answer(struct pari_mailbox *box, const void *data, size_t size);
+
+void pari_mailbox_watch(struct pari_mailbox *box);         /* requests are found by looking */
+void pari_mailbox_rest(struct pari_mailbox *box);          /* they ring from now on; look once more */
+bool pari_mailbox_is_near(const struct pari_mailbox *box); /* its client waits for this very processor, perhaps */
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_mailbox.c: requests and answers in shared memory, both sides of them in one process.
+ */
+#include "fixture.h"
+
+#include <par/manager.h>
+#include <par/process.h>
+#include <par/shared.h>
+#include <par/sync.h>
+
+#include "../libpar/manager/mailbox.h"
+
+static struct pari_mailbox *box;
+static unsigned char bytes[PARI_MAILBOX_MAX];
+
+static void
+make_box(void)
+{
+    box = pari_mailbox_new(pari_self());
+    ck_assert_ptr_nonnull(box);
+    ck_assert_ptr_eq(pari_mailbox_take((uintptr_t)box, getpid()), box);
+}
+
+/* ---- what goes through */
+
+START_TEST(request_and_answer_come_whole)
+{
+    size_t size[] = { 1, 7, 100, PARI_MAILBOX_MAX };
+
+    make_box();
+    for (size_t i = 0; i < sizeof size / sizeof size[0]; i++) {
+        memset(bytes, (int)i + 1, sizeof bytes);
+        ck_assert(!pari_mailbox_has_request(box));
+        ck_assert_uint_eq(pari_mailbox_request(box, bytes), 0);
+        (void)pari_mailbox_ask(box, bytes, size[i]);
+        ck_assert(pari_mailbox_has_request(box));
+        memset(bytes, 0, sizeof bytes);
+        ck_assert_uint_eq(pari_mailbox_request(box, bytes), size[i]);
+        ck_assert_uint_eq(bytes[0], i + 1);
+        ck_assert_uint_eq(bytes[size[i] - 1], i + 1);
+        ck_assert(pari_mailbox_answer(box, bytes, size[i]));
+        ck_assert(!pari_mailbox_has_request(box));
+        memset(bytes, 0, sizeof bytes);
+        ck_assert_int_eq(pari_mailbox_await(box, bytes, par_in(20)), (ssize_t)size[i]);
+        ck_assert_uint_eq(bytes[size[i] - 1], i + 1);
+    }
+    pari_mailbox_free(box);
+}
+END_TEST
+
+START_TEST(large_answer_is_announced)
+{
+    make_box();
+    (void)pari_mailbox_ask(box, "x", 1);
+    ck_assert(!pari_mailbox_answer(box, bytes, PARI_MAILBOX_MAX + 1));
+    ck_assert_int_eq(pari_mailbox_await(box, bytes, par_in(20)), 0);
+    pari_mailbox_free(box);
+}
+END_TEST
+
+START_TEST(client_rings_unless_the_server_looks)
+{
+    make_box();
+    ck_assert(pari_mailbox_ask(box, "x", 1));
+    ck_assert(pari_mailbox_answer(box, "y", 1));
+    pari_mailbox_watch(box);
+    ck_assert(!pari_mailbox_ask(box, "x", 1));
+    ck_assert(pari_mailbox_answer(box, "y", 1));
+    pari_mailbox_rest(box);
+    ck_assert(pari_mailbox_ask(box, "x", 1));
+    pari_mailbox_free(box);
+}
+END_TEST
+
+START_TEST(unanswered_request_ends_with_its_deadline)
+{
+    make_box();
+    (void)pari_mailbox_ask(box, "x", 1);
+    ck_fails(pari_mailbox_await(box, bytes, par_in(0.01)), ETIMEDOUT);
+    par_interrupt(true);
+    ck_fails(pari_mailbox_await(box, bytes, par_in(20)), EINTR);
+    par_interrupt(false);
+    pari_mailbox_free(box);
+}
+END_TEST
+
+/* ---- what does not */
+
+START_TEST(sizes_that_lie_are_refused)
+{
+    make_box();
+    (void)pari_mailbox_ask(box, "x", 1);
+    box->request.size = PARI_MAILBOX_MAX + 1;
+    ck_assert_uint_eq(pari_mailbox_request(box, bytes), 0);
+    box->request.size = UINT32_MAX;
+    ck_assert_uint_eq(pari_mailbox_request(box, bytes), 0);
+    ck_assert(pari_mailbox_answer(box, "y", 1));
+    box->answer.size = UINT32_MAX;
+    ck_fails(pari_mailbox_await(box, bytes, par_in(20)), EBADMSG);
+    pari_mailbox_free(box);
+}
+END_TEST
+
+START_TEST(offers_of_something_else_are_refused)
+{
+    int *value = par_value(int);
+
+    make_box();
+    ck_fails_null(pari_mailbox_take((uintptr_t)box, getpid()), EINVAL); /* taken */
+    ck_fails_null(pari_mailbox_take(0, getpid()), EINVAL);
+    ck_fails_null(pari_mailbox_take(1, getpid()), EINVAL);
+    ck_fails_null(pari_mailbox_take(UINTPTR_MAX - 63, getpid()), EINVAL);
+    ck_fails_null(pari_mailbox_take((uintptr_t)value, getpid()), EINVAL);
+    ck_fails_null(pari_mailbox_take((uintptr_t)bytes, getpid()), EINVAL);
+    pari_mailbox_free(box);
+    box = pari_mailbox_new(pari_self());
+    ck_fails_null(pari_mailbox_take((uintptr_t)box, getppid()), EINVAL); /* another client's */
+    pari_mailbox_leave(box);
+    box = pari_mailbox_new(pari_member_parent(pari_self())); /* another server's */
+    ck_fails_null(pari_mailbox_take((uintptr_t)box, getpid()), EINVAL);
+    pari_mailbox_leave(box);
+    par_shared_free(value);
+}
+END_TEST
+
+/* ---- who frees it */
+
+START_TEST(left_to_a_server_that_lives_it_is_the_servers)
+{
+    pari_member server = pari_member_reserve();
+    size_t before = pari_heap_in_use();
+
+    box = pari_mailbox_new(server);
+    ck_assert(pari_heap_share(box, pari_self(), server));
+    pari_mailbox_leave(box);
+    ck_assert_uint_eq(pari_heap_owner(box), server);
+    ck_assert_uint_gt(pari_heap_in_use(), before);
+    pari_member_release(server);
+    ck_assert_uint_eq(pari_heap_in_use(), before);
+}
+END_TEST
+
+START_TEST(left_to_a_server_that_is_gone_it_is_freed)
+{
+    pari_member server = pari_member_reserve();
+    size_t before = pari_heap_in_use();
+
+    box = pari_mailbox_new(server);
+    ck_assert(pari_heap_share(box, pari_self(), server));
+    pari_member_release(server);
+    pari_mailbox_leave(box);
+    ck_assert_uint_eq(pari_heap_in_use(), before);
+}
+END_TEST
+
+struct offer {
+    pari_member server;
+    struct pari_mailbox *box;
+    par_event made, taken;
+};
+
+static int
+offer_and_die(void *arg)
+{
+    struct offer *offer = arg;
+
+    offer->box = pari_mailbox_new(offer->server);
+    par_event_set(&offer->made);
+    return par_event_wait(&offer->taken, par_in(20));
+}
+
+static struct offer *
+hear_offer(par_process **client)
+{
+    struct offer *offer = par_value(struct offer);
+
+    ck_assert_ptr_nonnull(offer);
+    offer->server = pari_self();
+    ck_assert_int_eq(par_event_wait(&offer->made, par_in(0.001)), -1); /* has its cell from now on */
+    *client = par_process_start(offer_and_die, offer, 0, NULL);
+    ck_assert_ptr_nonnull(*client);
+    ck_assert_int_eq(par_event_wait(&offer->made, par_in(20)), 0);
+    return offer;
+}
+
+static void
+end_client(struct offer *offer, par_process *client)
+{
+    par_event_set(&offer->taken);
+    ck_assert_int_eq(par_process_join(client, par_in(20)), 0); /* which releases and sweeps it */
+    ck_assert_int_eq(par_process_exitcode(client), 0);
+    par_process_free(client);
+}
+
+START_TEST(of_a_dead_client_it_is_the_servers)
+{
+    size_t before = pari_heap_in_use();
+    par_process *client;
+    struct offer *offer = hear_offer(&client);
+
+    ck_assert_ptr_eq(pari_mailbox_take((uintptr_t)offer->box, par_process_pid(client)), offer->box);
+    pari_mailbox_free(offer->box); /* too early */
+    end_client(offer, client);
+    ck_assert_uint_eq(pari_heap_owner(offer->box), pari_self());
+    pari_mailbox_free(offer->box);
+    par_shared_free(offer);
+    ck_assert_uint_eq(pari_heap_in_use(), before);
+}
+END_TEST
+
+START_TEST(of_a_dead_client_nobody_can_take_it)
+{
+    size_t before = pari_heap_in_use();
+    par_process *client;
+    struct offer *offer = hear_offer(&client);
+    pid_t pid = par_process_pid(client);
+
+    end_client(offer, client);
+    ck_fails_null(pari_mailbox_take((uintptr_t)offer->box, pid), EINVAL);
+    par_shared_free(offer);
+    ck_assert_uint_eq(pari_heap_in_use(), before);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = fixture_suite("mailbox");
+    TCase *through = fixture_case(suite, "what goes through"), *not_through = fixture_case(suite, "what does not"),
+          *free = fixture_case(suite, "who frees it");
+
+    tcase_add_test(through, request_and_answer_come_whole);
+    tcase_add_test(through, large_answer_is_announced);
+    tcase_add_test(through, client_rings_unless_the_server_looks);
+    tcase_add_test(through, unanswered_request_ends_with_its_deadline);
+    tcase_add_test(not_through, sizes_that_lie_are_refused);
+    tcase_add_test(not_through, offers_of_something_else_are_refused);
+    tcase_add_test(free, left_to_a_server_that_lives_it_is_the_servers);
+    tcase_add_test(free, left_to_a_server_that_is_gone_it_is_freed);
+    tcase_add_test(free, of_a_dead_client_it_is_the_servers);
+    tcase_add_test(free, of_a_dead_client_nobody_can_take_it);
+    return fixture_run(suite);
+}
