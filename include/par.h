@@ -17,6 +17,7 @@
 #include <par/pipe.h>    /* two ends, one writer, one reader */
 #include <par/queue.h>   /* many writers, many readers */
 #include <par/pool.h>    /* a function over an array */
+#include <par/future.h>  /* tasks and streams that nobody waits for yet */
 #include <par/manager.h> /* lists and dicts kept by a server process */
 
 #endif

@@ -83,6 +83,8 @@ typedef struct par_pool_opts {
      * call. 0: never; a serial pool never does. */
     size_t max_tasks;
 
+    bool supervised; /* a thread of the pool's own buries and replaces workers also while nobody waits */
+
     const char *name; /* what par_error() calls the pool; at most 31 bytes are kept; NULL: "pool" */
     PAR_RESERVED;
 } par_pool_opts;
@@ -113,7 +115,8 @@ typedef struct par_job_opts {
 /* End the pool's workers and free it, whatever state it is in: as par_pool_terminate, then waits for up to 5 s, and kills after the
  * first. NULL is fine; in another process than the pool's creator it does nothing. A map that another thread has running is
  * cancelled and waited for; a pool whose threads do not end is left to them (its memory is not freed), as is one that is freed from
- * inside its own task or progress callback. Keeps errno.
+ * inside its own task or a callback. Futures of the pool that have not ended are
+ * cancelled, and stay to be freed. Keeps errno.
  * Safe: any thread, but nobody else may use the pool any more; forked child (no effect). */
 PAR_API void par_pool_free(par_pool *pool);
 

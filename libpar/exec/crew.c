@@ -8,7 +8,7 @@
  * If a process dies here: a worker is what this file is about. If the creator dies, its workers end with it. If only the thread
  * dies that runs a map (it left by pthread_exit in a callback), the pool is broken from then on; its job is kept until the free.
  */
-#include "crew.h"
+#include "future.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -214,14 +214,15 @@ may_end(const struct pari_crew *crew)
 {
     uint32_t state = atomic_load(&crew->pool->state);
 
-    return state == PARI_POOL_TERMINATED || (state == PARI_POOL_CLOSED && atomic_load(&crew->pool->is_busy) == 0);
+    return state == PARI_POOL_TERMINATED || (state == PARI_POOL_CLOSED && atomic_load(&crew->pool->is_busy) == 0 &&
+                                             atomic_load(&crew->pool->first_task) == NULL);
 }
 
 static void
 bury(struct pari_crew *crew, unsigned index, const struct pari_end *end)
 {
     struct pari_worker *record = &crew->pool->worker[index];
-    char text[sizeof crew->reason];
+    char text[sizeof crew->reason] = "";
 
     if (atomic_load(&record->has_retired) != 0) {
         if (crew->map != NULL)
@@ -233,6 +234,7 @@ bury(struct pari_crew *crew, unsigned index, const struct pari_end *end)
         if (!crew->hand[index].is_killed && !may_end(crew))
             count_death(crew, text);
     }
+    pari_desk_lose(crew, index, end, text);
     atomic_store(&record->claim, 0);
     atomic_store(&record->in, 0);
     atomic_store(&record->phase, PARI_WORKER_NONE);
@@ -298,6 +300,26 @@ pari_crew_fill(struct pari_crew *crew)
     return n_live;
 }
 
+int
+pari_crew_say_broken(const struct pari_crew *crew)
+{
+    pari_say("%s is broken: %s", crew->name, crew->reason);
+    return pari_fail(ENOTRECOVERABLE);
+}
+
+int
+pari_crew_man(struct pari_crew *crew)
+{
+    do {
+        (void)pari_crew_bury(crew);
+        if (crew->is_broken)
+            return pari_crew_say_broken(crew);
+        if (pari_crew_fill(crew) == 0)
+            return -1;
+    } while (crew->backend == &pari_backend_serial && pari_crew_bury(crew) == 0); /* its initializer refused, on the spot */
+    return 0;
+}
+
 /* ---- the end */
 
 void
@@ -328,7 +350,8 @@ pari_crew_wait_end(struct pari_crew *crew, par_time deadline, bool interruptible
         uint32_t key = pari_eventcount_prepare(news);
         int64_t kill_at = kill_time(crew);
         par_time until = deadline;
-        if (pari_crew_bury(crew) == 0)
+        pari_desk_attend(crew); /* a closed pool does what it has accepted */
+        if (pari_crew_bury(crew) == 0 && atomic_load(&crew->pool->first_task) == NULL)
             return 0;
         if (pari_is_over(deadline))
             return pari_fail(ETIMEDOUT);

@@ -50,7 +50,7 @@ struct pari_crew {
     uint64_t pass;         /* the last one that was published */
     struct pari_map *map;  /* the one that runs */
     struct pari_job *left; /* the job of a map whose thread ended in a callback */
-    bool is_broken;
+    _Atomic bool is_broken;
     unsigned n_deaths;   /* without an item completed in between */
     int64_t first_death; /* ns: when this series began */
     uint64_t n_done;     /* items completed in all jobs before this one */
@@ -58,6 +58,17 @@ struct pari_crew {
     char reason[160];    /* the last death in words */
     pari_member peers[PARI_MAX_WORDS - 1];
     unsigned n_peers;
+
+    /* Tasks that were submitted (future.h): under pool->task_lock; what is atomic is also read without, to see that there is none. */
+    struct par_future *futures; /* all that are not freed */
+    _Atomic size_t n_futures;
+    _Atomic size_t n_limited; /* of these, with a time limit */
+    _Atomic size_t n_dropped; /* freed while they ran */
+    _Atomic size_t n_calls;   /* callbacks that were not called yet */
+    bool is_calling;          /* one runs */
+    _Atomic uint32_t n_maps;  /* threads that run a map */
+    struct pari_supervisor *_Atomic supervisor;
+
     struct pari_hand hand[];
 };
 
@@ -75,6 +86,10 @@ unsigned pari_crew_bury(struct pari_crew *crew);
 
 /* Start those who are missing. How many live; if some are missing still, errno is why. */
 unsigned pari_crew_fill(struct pari_crew *crew);
+
+/* The crew is locked. At least one worker lives, or -1: ENOTRECOVERABLE (said), EAGAIN, ... */
+int pari_crew_man(struct pari_crew *crew);
+int pari_crew_say_broken(const struct pari_crew *crew); /* -1 ENOTRECOVERABLE */
 
 /* Items completed since the pool was made. */
 uint64_t pari_crew_done(const struct pari_crew *crew);

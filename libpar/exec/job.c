@@ -84,6 +84,17 @@ pack_strings(char *to, size_t size, const char *const *string, size_t n)
     }
 }
 
+/* Each item of a task can fail or be lost once, and nobody asks for less. */
+static size_t
+n_failures(const struct pari_request *r)
+{
+    if (r->is_task)
+        return r->n;
+    if (r->opts.failures == NULL)
+        return SPARE_FAILURES;
+    return (r->opts.max_failures < r->n ? r->opts.max_failures : r->n) + SPARE_FAILURES;
+}
+
 struct pari_job *
 pari_job_new(const struct pari_request *r, unsigned n_workers, bool in_place)
 {
@@ -91,12 +102,9 @@ pari_job_new(const struct pari_request *r, unsigned n_workers, bool in_place)
     bool has_strings = r->in_size == PAR_STRINGS;
     size_t in_bytes = has_strings ? r->n * sizeof(char *) : r->n * r->in_size; /* both were checked */
     size_t string_bytes = has_strings && !in_place ? strings_size(r->in, r->n) : 0;
-    bool copy_in = r->in != NULL && !in_place && (has_strings || !is_shared(r->in, in_bytes));
-    bool copy_out = r->out != NULL && !in_place && !is_shared(r->out, r->n * r->out_size);
-    size_t max_failures = (r->opts.failures && r->opts.max_failures < r->n ? r->opts.max_failures
-                           : r->opts.failures                              ? r->n
-                                                                           : 0) +
-                          SPARE_FAILURES;
+    bool copy_in = r->is_task ? r->in_size > 0 : r->in != NULL && !in_place && (has_strings || !is_shared(r->in, in_bytes));
+    bool copy_out = r->is_task ? r->out_size > 0 : r->out != NULL && !in_place && !is_shared(r->out, r->n * r->out_size);
+    size_t max_failures = n_failures(r);
     size_t ctx_stride = (r->opts.ctx_size + PARI_CACHE_LINE - 1) / PARI_CACHE_LINE * PARI_CACHE_LINE;
     size_t status = room(&layout, r->n, 1);
     size_t failures = room(&layout, max_failures, sizeof(struct pari_failure));
@@ -125,7 +133,7 @@ pari_job_new(const struct pari_request *r, unsigned n_workers, bool in_place)
     job->deadline = r->opts.deadline;
     if (copy_in && has_strings)
         pack_strings((char *)job + in, in_bytes + string_bytes, r->in, r->n);
-    else if (copy_in)
+    else if (copy_in && r->in != NULL)
         memcpy((char *)job + in, r->in, in_bytes);
     for (unsigned i = 0; i < n_workers; i++)
         pari_job_renew_ctx(job, r, i);

@@ -18,7 +18,9 @@ struct pari_failure {
     int32_t code;
     _Atomic uint32_t is_valid; /* stored last: a worker may die in between */
     char text[sizeof((par_status *)0)->text];
-    char pad[12];
+    int32_t signal; /* these three: of a task's item that was lost, by the creator */
+    int32_t pid;
+    uint32_t tries;
 };
 
 static_assert(sizeof(struct pari_failure) == 128, "failures do not share cache lines");
@@ -69,6 +71,8 @@ struct pari_request {
     size_t n;
     par_job_opts opts; /* zero if the caller gave none */
     int errno_before;  /* as the caller had it */
+    bool is_accepted;  /* before the pool was closed */
+    bool is_task;      /* items and results stay in the job; `in` may be NULL for now, `out` is */
 };
 
 /* 0, or -1: EINVAL, EOVERFLOW. */

@@ -12,6 +12,8 @@
  */
 #include "map.h"
 
+#include "future.h"
+
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
@@ -148,11 +150,14 @@ static par_time
 wake_time(const struct pari_map *map)
 {
     int64_t until = map->stop == PARI_STOP_NONE || map->stop == PARI_STOP_BROKEN ? map->request->opts.deadline.ns : 0;
+    int64_t limit = pari_desk_next_limit(map->crew);
 
     if (map->stopped != 0 && !map->has_killed)
         until = map->stopped + GRACE_NS;
     if (map->stop == PARI_STOP_NONE && map->request->opts.progress != NULL && (until == 0 || map->next_progress < until))
         until = map->next_progress;
+    if (limit != 0 && (until == 0 || limit < until))
+        until = limit;
     return PAR_TIME(until);
 }
 
@@ -167,6 +172,7 @@ wait_for_workers(struct pari_map *map)
     for (;;) {
         uint32_t key = pari_eventcount_prepare(news);
         unsigned n_live = pari_crew_bury(crew);
+        pari_desk_expire(crew);
         look_for_stop(map);
         if (map->stop == PARI_STOP_NONE && n_live < crew->pool->n_workers && pari_crew_fill(crew) > n_live)
             nap = (struct pari_nap){
@@ -265,27 +271,6 @@ reset_counters(struct pari_crew *crew)
     }
 }
 
-static int
-say_broken(const struct pari_crew *crew)
-{
-    pari_say("%s is broken: %s", crew->name, crew->reason);
-    return pari_fail(ENOTRECOVERABLE);
-}
-
-/* At least one worker lives, or -1. */
-static int
-man(struct pari_crew *crew)
-{
-    do {
-        (void)pari_crew_bury(crew);
-        if (crew->is_broken)
-            return say_broken(crew);
-        if (pari_crew_fill(crew) == 0)
-            return -1;
-    } while (crew->backend == &pari_backend_serial && pari_crew_bury(crew) == 0); /* its initializer refused, on the spot */
-    return 0;
-}
-
 static ssize_t
 run_job(struct pari_crew *crew, const struct pari_request *request)
 {
@@ -293,7 +278,7 @@ run_job(struct pari_crew *crew, const struct pari_request *request)
     ssize_t result;
     int error;
 
-    if (man(crew) != 0)
+    if (pari_crew_man(crew) != 0)
         return -1;
     map.job = pari_job_new(request, crew->pool->n_workers, crew->backend->in_place);
     if (map.job == NULL)
@@ -322,6 +307,14 @@ run_job(struct pari_crew *crew, const struct pari_request *request)
     return result;
 }
 
+static bool
+is_open_to(const par_pool *pool, const struct pari_request *request)
+{
+    uint32_t state = atomic_load(&pool->state);
+
+    return state == PARI_POOL_OPEN || (state == PARI_POOL_CLOSED && request->is_accepted);
+}
+
 /* The crew is locked. */
 static ssize_t
 map_locked(struct pari_crew *crew, const struct pari_request *request)
@@ -330,10 +323,10 @@ map_locked(struct pari_crew *crew, const struct pari_request *request)
     ssize_t result = -1;
 
     atomic_store(&pool->is_busy, 1); /* before the look at the state; partner: is_over in worker.c */
-    if (atomic_load(&pool->state) != PARI_POOL_OPEN)
+    if (!is_open_to(pool, request))
         errno = EPIPE;
     else if (crew->is_broken)
-        result = say_broken(crew);
+        result = pari_crew_say_broken(crew);
     else if (request->n == 0) {
         errno = request->errno_before;
         result = 0;
@@ -347,29 +340,47 @@ map_locked(struct pari_crew *crew, const struct pari_request *request)
     return result;
 }
 
-ssize_t
-par_pool_map_sized(par_pool *pool, par_fn *fn, const void *in, size_t in_size, void *out, size_t out_size, size_t n,
-                   const par_job_opts *opts)
+int
+pari_map_check(const par_pool *pool, const struct pari_request *request)
 {
-    struct pari_request request = { fn, in, in_size, out, out_size, n, opts ? *opts : (par_job_opts){ 0 }, errno };
-    struct pari_crew *crew = pari_crew_of(pool);
-    ssize_t result;
-    int cancel, error;
-
-    if (crew == NULL)
+    if (request->fn == NULL)
+        return pari_fail(EINVAL);
+    if (request->n > 0 && pari_request_check(request) != 0)
         return -1;
-    if (fn == NULL || (n > 0 && pari_request_check(&request) != 0))
-        return fn ? -1 : pari_fail(EINVAL);
-    if (pari_seat != NULL && pari_seat->pool == pool)
-        return pari_fail(EDEADLK);
-    cancel = pari_cancel_off();
-    result = pari_crew_lock(crew, request.opts.deadline);
+    return pari_seat != NULL && pari_seat->pool == pool ? pari_fail(EDEADLK) : 0;
+}
+
+ssize_t
+pari_map_run(struct pari_crew *crew, const struct pari_request *request)
+{
+    int cancel = pari_cancel_off(), error;
+    ssize_t result = pari_crew_lock(crew, request->opts.deadline);
+
     if (result == 0) {
-        result = map_locked(crew, &request);
+        result = map_locked(crew, request);
         error = errno;
         pari_crew_unlock(crew);
+        if (crew->n_futures > 0)
+            pari_eventcount_notify(&crew->pool->news, INT_MAX); /* another one may attend to the pool now */
         errno = error;
     }
     pari_cancel_restore(cancel);
     return result;
+}
+
+ssize_t
+par_pool_map_sized(par_pool *pool, par_fn *fn, const void *in, size_t in_size, void *out, size_t out_size, size_t n,
+                   const par_job_opts *opts)
+{
+    struct pari_request request = { .fn = fn,
+                                    .in = in,
+                                    .in_size = in_size,
+                                    .out = out,
+                                    .out_size = out_size,
+                                    .n = n,
+                                    .opts = opts ? *opts : (par_job_opts){ 0 },
+                                    .errno_before = errno };
+    struct pari_crew *crew = pari_crew_of(pool);
+
+    return crew != NULL && pari_map_check(pool, &request) == 0 ? pari_map_run(crew, &request) : -1;
 }

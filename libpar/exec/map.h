@@ -35,6 +35,10 @@ struct pari_map {
     char last[200]; /* the last loss in words */
 };
 
+/* -1: EINVAL, EOVERFLOW, EDEADLK (the calling thread works for this pool). */
+int pari_map_check(const par_pool *pool, const struct pari_request *request);
+ssize_t pari_map_run(struct pari_crew *crew, const struct pari_request *request); /* as par_pool_map_sized */
+
 /* Add an entry to opts.failures if there is room. */
 void pari_map_list(struct pari_map *map, const par_status *status);
 

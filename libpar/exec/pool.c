@@ -7,7 +7,7 @@
  * Lock order: crew->lock.
  * If a process dies here: its workers end with it.
  */
-#include "crew.h"
+#include "future.h"
 
 #include <limits.h>
 #include <signal.h>
@@ -48,6 +48,11 @@ new_block(const par_pool_opts *opts)
     pool = pari_handle_new_private(PARI_POOL, sizeof *pool + n * sizeof *pool->worker);
     if (pool == NULL)
         return NULL;
+    if (pari_mutex_init(&pool->task_lock) != 0) {
+        int error = errno;
+        pari_handle_free(pool);
+        return pari_null(error);
+    }
     pool->n_workers = n;
     pool->backend = (uint32_t)backend;
     pool->max_tasks = opts->max_tasks > 0 ? opts->max_tasks : UINT64_MAX;
@@ -72,7 +77,8 @@ start_all(struct pari_crew *crew)
 
     if (pari_crew_lock(crew, PAR_FOREVER) != 0)
         return -1;
-    result = pari_crew_fill(crew) == crew->pool->n_workers ? 0 : -1;
+    result =
+        pari_crew_fill(crew) == crew->pool->n_workers && (!crew->opts.supervised || pari_desk_supervise(crew) == 0) ? 0 : -1;
     error = errno;
     if (result != 0) {
         set_terminated(crew->pool);
@@ -143,6 +149,7 @@ par_pool_terminate(par_pool *pool)
     if (crew == NULL)
         return -1;
     set_terminated(pool);
+    pari_desk_cancel_all(crew, PAR_CANCELLED, "the pool was terminated");
     if (pari_crew_lock(crew, PAR_NOWAIT) == 0) {
         pari_crew_signal(crew, SIGTERM);
         pari_crew_unlock(crew);
@@ -150,28 +157,86 @@ par_pool_terminate(par_pool *pool)
     return 0;
 }
 
+/* Does the calling thread work for the pool, so that it cannot see its end? */
+static bool
+is_inside(const struct pari_crew *crew)
+{
+    return (pari_seat != NULL && pari_seat->pool == crew->pool) || pari_desk_is_supervisor(crew);
+}
+
+/* Until no map runs in a thread of its own. Those end when they are told to; their last touch of the crew is the count. */
+static int
+wait_for_maps(struct pari_crew *crew, par_time deadline, bool interruptible)
+{
+    struct pari_nap nap = { 0 };
+    uint32_t n;
+
+    while ((n = atomic_load(&crew->n_maps)) > 0) {
+        if (pari_is_over(deadline))
+            return pari_fail(ETIMEDOUT);
+        if (interruptible && pari_is_interrupted())
+            return pari_fail(EINTR);
+        (void)pari_nap(&nap, &crew->n_maps, n, NULL, 0, deadline); /* for a slice; why it ended is asked above */
+    }
+    return 0;
+}
+
+static int
+wait_for_calls(struct pari_crew *crew, par_time deadline)
+{
+    struct pari_nap nap = { 0 };
+
+    for (;;) {
+        uint32_t key = pari_eventcount_prepare(&crew->pool->news);
+        if (!pari_desk_has_calls(crew))
+            return 0;
+        if (pari_eventcount_wait(&crew->pool->news, key, &nap, NULL, 0, deadline) != 0)
+            return -1;
+    }
+}
+
+static int
+wait_for_workers(struct pari_crew *crew, par_time deadline, bool interruptible)
+{
+    int result, error;
+
+    if (pari_crew_lock(crew, deadline) != 0)
+        return -1;
+    result = pari_crew_wait_end(crew, deadline, interruptible);
+    error = errno;
+    pari_crew_unlock(crew);
+    errno = error;
+    return result;
+}
+
 int
 par_pool_join(par_pool *pool, par_time deadline)
 {
     struct pari_crew *crew = pari_crew_of(pool);
-    int cancel, result, error;
+    int cancel, result;
 
     if (crew == NULL)
         return -1;
-    if (pari_seat != NULL && pari_seat->pool == pool)
+    if (is_inside(crew))
         return pari_fail(EDEADLK);
     if (atomic_load(&pool->state) == PARI_POOL_OPEN)
         return pari_fail(EBUSY);
     cancel = pari_cancel_off();
-    result = pari_crew_lock(crew, deadline);
-    if (result == 0) {
-        result = pari_crew_wait_end(crew, deadline, true);
-        error = errno;
-        pari_crew_unlock(crew);
-        errno = error;
-    }
+    result = wait_for_maps(crew, deadline, true) == 0 && wait_for_workers(crew, deadline, true) == 0 &&
+                     wait_for_calls(crew, deadline) == 0
+                 ? 0
+                 : -1;
     pari_cancel_restore(cancel);
     return result;
+}
+
+/* False: somebody is still at it. */
+static bool
+end_all(struct pari_crew *crew, par_time deadline)
+{
+    (void)par_pool_terminate(crew->pool);
+    return wait_for_maps(crew, deadline, false) == 0 && wait_for_workers(crew, deadline, false) == 0 &&
+           pari_desk_dismiss(crew, deadline) == 0;
 }
 
 void
@@ -179,23 +244,15 @@ par_pool_free(par_pool *pool)
 {
     int error = errno, cancel;
     struct pari_crew *crew = pool ? pari_crew_of(pool) : NULL;
-    par_time deadline;
 
-    if (crew == NULL || (pari_seat != NULL && pari_seat->pool == pool)) {
-        errno = error;
-        return;
-    }
-    cancel = pari_cancel_off();
-    deadline = par_in(FREE_SECONDS);
-    (void)par_pool_terminate(pool);
-    if (pari_crew_lock(crew, deadline) == 0) {
-        bool has_ended = pari_crew_wait_end(crew, deadline, false) == 0;
-        pari_crew_unlock(crew);
-        if (has_ended) {
+    if (crew != NULL && !is_inside(crew)) {
+        cancel = pari_cancel_off();
+        if (end_all(crew, par_in(FREE_SECONDS))) {
+            pari_desk_close(crew);
             pari_crew_free(crew);
             pari_handle_free(pool);
         }
+        pari_cancel_restore(cancel);
     }
-    pari_cancel_restore(cancel);
     errno = error;
 }

@@ -10,7 +10,7 @@
  * the death costs; items of the chunk behind it still have none either and are handed out again. What the task had allocated is
  * swept with the process, unless the item's status says that it is good.
  */
-#include "worker.h"
+#include "future.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -211,12 +211,13 @@ is_over(const par_pool *pool)
 {
     uint32_t state = atomic_load(&pool->state);
 
-    return state == PARI_POOL_TERMINATED || (state == PARI_POOL_CLOSED && atomic_load(&pool->is_busy) == 0);
+    return state == PARI_POOL_TERMINATED ||
+           (state == PARI_POOL_CLOSED && atomic_load(&pool->is_busy) == 0 && atomic_load(&pool->first_task) == NULL);
 }
 
-/* Sleep until a pass other than *pass opens, and enter it. False: the pool is over. */
+/* Sleep until a pass other than *pass opens, and enter it, or until there is a task, and take it. False: the pool is over. */
 static bool
-wait_for_pass(struct pari_seat *seat, uint64_t *pass)
+wait_for_work(struct pari_seat *seat, uint64_t *pass, struct par_future **task)
 {
     par_pool *pool = seat->pool;
     pari_member creator = pool->handle.creator;
@@ -227,10 +228,13 @@ wait_for_pass(struct pari_seat *seat, uint64_t *pass)
         uint64_t open = atomic_load(&pool->pass);
         if (is_over(pool) || (seat->is_process && pari_member_is_dead(creator)))
             return false;
+        *task = NULL;
         if (open != 0 && open != *pass && enter(seat, open)) {
             *pass = open;
             return true;
         }
+        if (atomic_load(&pool->first_task) != NULL && (*task = pari_task_take(seat)) != NULL)
+            return true;
         if (open == 0 || open == *pass)
             pari_pool_sleep(&pool->work, key, &nap, &creator, seat->is_process ? 1 : 0, PAR_FOREVER);
     }
@@ -252,9 +256,37 @@ work_on(struct pari_seat *seat)
         (void)fflush(stdout); /* what the job printed comes out before its map returns; a broken stdout is the task's affair */
 }
 
+/* Before the worker says that it has done: what ends then is no death. */
+static void
+retire_if_due(struct pari_seat *seat)
+{
+    if (seat->n_left == 0)
+        atomic_store(&seat->record->has_retired, 1);
+}
+
+static void
+do_pass(struct pari_seat *seat, uint64_t pass)
+{
+    work_on(seat);
+    retire_if_due(seat);
+    leave(seat, pass);
+}
+
+static void
+do_task(struct pari_seat *seat, struct par_future *task)
+{
+    pari_task_run(seat, task);
+    if (seat->n_left != UINT64_MAX)
+        seat->n_left -= seat->n_left < task->n ? seat->n_left : task->n;
+    retire_if_due(seat);
+    pari_task_end(seat->pool, task);
+    pari_eventcount_notify(&seat->pool->news, INT_MAX);
+}
+
 int
 pari_worker_run(struct pari_seat *seat, int (*initializer)(void *arg, void **state), void *initarg)
 {
+    struct par_future *task;
     uint64_t pass = 0;
     int refusal;
 
@@ -265,15 +297,13 @@ pari_worker_run(struct pari_seat *seat, int (*initializer)(void *arg, void **sta
         return refusal;
     }
     atomic_store(&seat->record->phase, PARI_WORKER_READY);
-    while (wait_for_pass(seat, &pass)) {
-        work_on(seat);
-        if (seat->n_left == 0)
-            atomic_store(&seat->record->has_retired, 1); /* before it is out: what ends now is no death */
-        leave(seat, pass);
-        if (seat->n_left == 0) {
-            pari_eventcount_notify(&seat->pool->news, INT_MAX);
-            break;
-        }
+    while (seat->n_left > 0 && wait_for_work(seat, &pass, &task)) {
+        if (task != NULL)
+            do_task(seat, task);
+        else
+            do_pass(seat, pass);
     }
+    if (seat->n_left == 0)
+        pari_eventcount_notify(&seat->pool->news, INT_MAX); /* another one is needed */
     return 0;
 }

@@ -45,6 +45,11 @@ struct par_pool {
     struct pari_job *_Atomic job;  /* its job: set before `pass`, valid for those who are in it */
     struct pari_eventcount work;   /* workers sleep here */
     struct pari_eventcount news;   /* the creator sleeps here */
+
+    struct pari_mutex task_lock;           /* over the line of tasks: see future.h */
+    struct par_future *_Atomic first_task; /* NULL: nothing is to be taken */
+    struct par_future *last_task;
+    _Atomic uint64_t n_ended;
     _Alignas(PARI_CACHE_LINE) struct pari_worker worker[];
 };
 

@@ -230,7 +230,9 @@ enum pari_kind {
     PARI_MANAGER,
     PARI_LIST_PROXY,
     PARI_DICT_PROXY,
-    PARI_MAILBOX
+    PARI_MAILBOX,
+    PARI_FUTURE,
+    PARI_IMAP
 };
 
 struct pari_handle {

@@ -155,6 +155,123 @@ conf_156_max_tasks_per_child(void)
     par_pool_free(pool); /* in the middle of a life */
 }
 
+/* ---- futures */
+
+/* Sleeps for so many ms, or fails at once. */
+static int
+sleep_or_fail(const void *in, void *out, void *ctx)
+{
+    int ms = *(const int *)in;
+
+    (void)ctx;
+    if (ms < 0)
+        return par_task_fail(1, "no time");
+    usleep((unsigned)ms * 1000);
+    *(int *)out = getpid();
+    return 0;
+}
+
+static par_future *
+submit_ms(par_pool *pool, int ms)
+{
+    par_future *future = par_pool_submit(pool, sleep_or_fail, &ms, sizeof(int));
+
+    must(future != NULL);
+    return future;
+}
+
+static void
+conf_155_saturation(void)
+{
+    par_pool *pool = new_pool();
+    par_future *future[50];
+    int pid[50], n_pids = 1;
+
+    for (int i = 0; i < 50; i++)
+        future[i] = submit_ms(pool, 1);
+    must(par_future_wait(future, 50, PAR_ALL, soon()) == 50);
+    for (int i = 0; i < 50; i++) {
+        must(par_future_get(future[i], &pid[i], soon()) == 0);
+        n_pids += pid[i] != pid[0] && n_pids == 1;
+        must(pid[i] == pid[0] || n_pids == 2);
+        par_future_free(future[i]);
+    }
+    for (int i = 0; i < 10; i++) { /* idle workers are used again */
+        int again;
+        par_future *one = submit_ms(pool, 0);
+        must(par_future_get(one, &again, soon()) == 0);
+        bool is_known = false;
+        for (int k = 0; k < 50; k++)
+            is_known = is_known || pid[k] == again;
+        must(is_known);
+        par_future_free(one);
+    }
+    must(par_pool_workers(pool) == 2);
+    par_pool_free(pool);
+}
+
+static void
+conf_157_cancel_futures(void)
+{
+    par_pool *pool = new_pool();
+    par_future *future[20];
+    int n_cancelled = 0, n_good = 0;
+
+    for (int i = 0; i < 20; i++)
+        future[i] = submit_ms(pool, i < 2 ? 300 : 1);
+    usleep(100000);
+    for (int i = 0; i < 20; i++)
+        n_cancelled += par_future_cancel(future[i]) == 0;
+    must(n_cancelled == 18);
+    must(par_future_wait(future, 20, PAR_ALL, soon()) == 20);
+    for (int i = 0; i < 20; i++) {
+        par_status status;
+        must(par_future_status(future[i], &status) == 0);
+        must(status.state == (i < 2 ? PAR_OK : PAR_CANCELLED));
+        n_good += status.state == PAR_OK;
+        par_future_free(future[i]);
+    }
+    must(n_good == 2);
+    par_pool_free(pool);
+}
+
+static void
+conf_159_wait(void)
+{
+    par_pool *pool = new_pool();
+    par_future *future[2] = { submit_ms(pool, 0), submit_ms(pool, 400) };
+
+    must(par_future_wait(future, 2, PAR_FIRST, soon()) == 1);
+    must_fail(par_future_wait(future, 2, PAR_ALL, par_in(0.05)), ETIMEDOUT);
+    must(par_future_wait(future, 2, PAR_ALL, soon()) == 2);
+    must(par_future_wait(future, 2, PAR_FIRST_BAD, soon()) == 2); /* none is bad: all */
+    par_future_free(future[0]);
+    future[0] = submit_ms(pool, -1);
+    par_future *late = future[1];
+    future[1] = submit_ms(pool, 400);
+    must(par_future_wait(future, 2, PAR_FIRST_BAD, soon()) == 1);
+    par_future_free(late);
+    par_future_free(future[0]);
+    par_future_free(future[1]);
+    par_pool_free(pool);
+}
+
+static void
+conf_160_as_completed(void)
+{
+    par_pool *pool = new_pool();
+    par_future *slow = submit_ms(pool, 300), *quick = submit_ms(pool, 0), *future[] = { slow, NULL, quick };
+
+    must(par_future_next(future, 3, soon()) == quick);
+    errno = 0;
+    must(par_future_next(future, 3, par_in(0.02)) == NULL && errno == ETIMEDOUT);
+    must(par_future_next(future, 3, soon()) == slow);
+    must(par_future_next(future, 3, soon()) == NULL && errno == ENOENT);
+    par_future_free(slow);
+    par_future_free(quick);
+    par_pool_free(pool);
+}
+
 const struct behaviour future_behaviours[] = {
     PASSES(
         153, deadlock, IN_PROCESSES,
@@ -164,13 +281,14 @@ const struct behaviour future_behaviours[] = {
         154, killed_child, IN_PROCESSES,
         "the item is lost with the worker's pid and signal; the others are done and the pool goes on, which Python's does not",
         "par_status"),
-    MISSING(155, saturation, "more is submitted than there are workers; idle ones are used again", "par_pool_submit"),
+    PASSES(155, saturation, IN_PROCESSES, "more is submitted than there are workers; idle ones are used again",
+           "par_pool_submit"),
     PASSES(156, max_tasks_per_child, IN_PROCESSES, "after so many tasks there is a new pid; an early end is fine",
            "par_pool_opts.max_tasks"),
-    MISSING(157, cancel_futures, "what has not begun is cancelled, what runs is finished", "par_future_cancel"),
+    PASSES(157, cancel_futures, IN_PROCESSES, "what has not begun is cancelled, what runs is finished", "par_future_cancel"),
     PASSES(158, initializer, IN_PROCESSES, "it fails or dies: every item is told, and every later map",
            "par_pool_opts.initializer"),
-    MISSING(159, wait, "until the first, the first failure, all, a deadline", "par_future_wait"),
-    MISSING(160, as_completed, "in the order in which they end, each once", "par_future_wait"),
+    PASSES(159, wait, IN_PROCESSES, "until the first, the first failure, all, a deadline", "par_future_wait"),
+    PASSES(160, as_completed, IN_PROCESSES, "in the order in which they end, each once", "par_future_next"),
     END_OF_TABLE
 };

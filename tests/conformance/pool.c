@@ -45,9 +45,8 @@ multiply(const void *in, void *out, void *ctx)
 }
 
 static void
-conf_132_apply(void)
+apply_and_map(par_pool *pool)
 {
-    par_pool *pool = new_pool(4);
     long number[100], result[100];
     struct factors pair[100];
 
@@ -64,17 +63,6 @@ conf_132_apply(void)
     must(par_pool_map(pool, multiply, pair, result, 100) == 0);
     for (long i = 0; i < 100; i++)
         must(result[i] == i * (100 - i));
-    par_pool_free(pool);
-}
-
-static void
-conf_134_empty_iterable(void)
-{
-    par_pool *pool = new_pool(2);
-    long none[1], result[1] = { 7 };
-
-    must(par_pool_map(pool, square, none, result, 0) == 0 && result[0] == 7);
-    par_pool_free(pool);
 }
 
 static void
@@ -305,18 +293,255 @@ conf_152_finalization(void)
     must(only_child(leave_pool_open, NULL) == 0); /* the world sees that no worker is left */
 }
 
+/* ---- what is not waited for at once */
+
+static par_future *
+submit_square(par_pool *pool, long n)
+{
+    par_future *future = par_pool_submit(pool, square, &n, sizeof n);
+
+    must(future != NULL);
+    return future;
+}
+
+static void
+conf_132_apply(void)
+{
+    par_pool *pool = new_pool(2);
+    long number[100], result[100], one;
+
+    apply_and_map(pool);
+    count_up(number, 100);
+    par_future *single = submit_square(pool, 11), *all = par_pool_map_async(pool, square, number, result, 100);
+    must(all != NULL);
+    must(par_future_get(single, &one, soon()) == 0 && one == 121);
+    must(par_future_get(all, NULL, soon()) == 0);
+    for (long i = 0; i < 100; i++)
+        must(result[i] == i * i);
+    par_future_free(single);
+    par_future_free(all);
+    par_pool_free(pool);
+}
+
+struct calls {
+    _Atomic int n, state, code;
+};
+
+static void
+note_call(par_future *future, void *arg)
+{
+    struct calls *calls = arg;
+    par_status status;
+
+    must(par_future_status(future, &status) == 0);
+    atomic_store(&calls->state, status.state);
+    atomic_store(&calls->code, status.code);
+    atomic_fetch_add(&calls->n, 1);
+}
+
+static int
+fail_on_five(const void *in, void *out, void *ctx)
+{
+    (void)ctx;
+    *(long *)out = 1;
+    return *(const long *)in == 5 ? 42 : 0;
+}
+
+static void
+conf_133_map_async_callbacks(void)
+{
+    par_pool *pool = new_pool(2);
+    long number[10], result[10];
+    struct calls good = { 0 }, bad = { 0 };
+
+    count_up(number, 10);
+    par_future *future[2] = { par_pool_map_async(pool, square, number, result, 10), NULL };
+    must(future[0] != NULL && par_future_on_done(future[0], note_call, &good) == 0);
+    must(par_future_get(future[0], NULL, soon()) == 0 && result[9] == 81);
+    future[1] = par_pool_map_async(pool, fail_on_five, number, result, 10);
+    must(future[1] != NULL && par_future_on_done(future[1], note_call, &bad) == 0);
+    must(par_pool_close(pool) == 0 && par_pool_join(pool, soon()) == 0);
+    must(good.n == 1 && good.state == PAR_OK);
+    must(bad.n == 1 && bad.state == PAR_FAILED && bad.code == 1); /* one item */
+    par_future_free(future[0]);
+    par_future_free(future[1]);
+    par_pool_free(pool);
+}
+
+struct source {
+    long next, end, fails_at;
+};
+
+static int
+count_on(void *item, void *arg)
+{
+    struct source *source = arg;
+
+    if (source->next == source->fails_at) {
+        errno = EILSEQ;
+        return -1;
+    }
+    if (source->next == source->end)
+        return 0;
+    *(long *)item = source->next++;
+    return 1;
+}
+
+static par_imap *
+stream(par_pool *pool, struct source *source, bool unordered, size_t chunk)
+{
+    par_imap *imap = par_pool_imap(pool, square, count_on, source, sizeof(long), sizeof(long),
+                                   &(par_imap_opts){ .unordered = unordered, .chunk = chunk });
+
+    must(imap != NULL);
+    return imap;
+}
+
+static void
+conf_134_empty_iterable(void)
+{
+    par_pool *pool = new_pool(2);
+    long none[1], result[1] = { 7 };
+
+    must(par_pool_map(pool, square, none, result, 0) == 0 && result[0] == 7);
+    for (int unordered = 0; unordered < 2; unordered++) {
+        struct source source = { 0, 0, -1 };
+        par_imap *imap = stream(pool, &source, unordered, 1);
+        must(par_imap_next(imap, result, NULL, soon()) == 0 && result[0] == 7);
+        par_imap_free(imap);
+    }
+    par_future *future = par_pool_map_async(pool, square, none, result, 0);
+    must(par_future_get(future, NULL, soon()) == 0);
+    par_future_free(future);
+    par_pool_free(pool);
+}
+
+static void
+conf_136_iterable_exception(void)
+{
+    par_pool *pool = new_pool(3);
+
+    for (long fails_at = 3; fails_at <= 7; fails_at += 4)
+        for (size_t chunk = 1; chunk <= 4; chunk *= 2)
+            for (int unordered = 0; unordered < 2; unordered++) {
+                struct source source = { 0, 100, fails_at };
+                par_imap *imap = stream(pool, &source, unordered, chunk);
+                par_status status;
+                long result;
+                for (long i = 0; i < fails_at; i++)
+                    must(par_imap_next(imap, &result, &status, soon()) == 1);
+                must(par_imap_next(imap, &result, &status, soon()) == 2 && status.code == EILSEQ);
+                must(par_imap_next(imap, &result, &status, soon()) == 0);
+                par_imap_free(imap);
+            }
+    par_pool_free(pool);
+}
+
+static int
+sleep_in_ms(const void *in, void *out, void *ctx)
+{
+    (void)ctx;
+    usleep((unsigned)*(const int *)in * 1000);
+    *(int *)out = *(const int *)in;
+    return 0;
+}
+
+static void
+conf_137_async(void)
+{
+    par_pool *pool = new_pool(1);
+    int ms = 300, result = 0;
+    par_time start = par_now();
+    par_future *future = par_pool_submit(pool, sleep_in_ms, &ms, sizeof result);
+
+    must(future != NULL && par_since(start) < 0.3); /* nobody has waited */
+    must(par_future_get(future, &result, soon()) == 0 && result == 300);
+    must(par_since(start) >= 0.3);
+    par_future_free(future);
+    par_pool_free(pool);
+}
+
+static void
+conf_138_async_timeout(void)
+{
+    par_pool *pool = new_pool(1);
+    int ms = 500, result = 0;
+    par_time start = par_now();
+    par_future *future = par_pool_submit(pool, sleep_in_ms, &ms, sizeof result);
+
+    must_fail(par_future_get(future, &result, par_in(0.1)), ETIMEDOUT);
+    must(par_since(start) >= 0.1 && result == 0);
+    must(par_future_get(future, &result, soon()) == 0 && result == 500);
+    par_future_free(future);
+    par_pool_free(pool);
+}
+
+static void
+conf_139_imap(void)
+{
+    par_pool *pool = new_pool(4);
+    size_t chunk[] = { 1, 100 };
+
+    for (int k = 0; k < 2; k++) {
+        struct source source = { 0, 1000, -1 };
+        par_imap *imap = stream(pool, &source, false, chunk[k]);
+        long result;
+        for (long i = 0; i < 1000; i++)
+            must(par_imap_next(imap, &result, NULL, soon()) == 1 && result == i * i);
+        must(par_imap_next(imap, &result, NULL, soon()) == 0 && par_imap_next(imap, &result, NULL, soon()) == 0);
+        par_imap_free(imap);
+    }
+    par_pool_free(pool);
+}
+
+static void
+conf_140_imap_unordered(void)
+{
+    par_pool *pool = new_pool(4);
+    size_t chunk[] = { 1, 100 };
+
+    for (int k = 0; k < 2; k++) {
+        struct source source = { 0, 1000, -1 };
+        par_imap *imap = stream(pool, &source, true, chunk[k]);
+        unsigned char seen[1000] = { 0 };
+        par_status status;
+        long result, n = 0;
+        for (; par_imap_next(imap, &result, &status, soon()) == 1; n++)
+            must(result == (long)(status.index * status.index) && seen[status.index]++ == 0);
+        must(n == 1000);
+        par_imap_free(imap);
+    }
+    par_pool_free(pool);
+}
+
+static void
+conf_147_async_error_callback(void)
+{
+    par_pool *pool = new_pool(2);
+    struct calls calls = { 0 };
+    long five = 5;
+    par_future *future = par_pool_submit(pool, fail_on_five, &five, sizeof(long));
+
+    must(future != NULL && par_future_on_done(future, note_call, &calls) == 0);
+    must(par_future_get(future, NULL, soon()) == 1);
+    must(par_pool_close(pool) == 0 && par_pool_join(pool, soon()) == 0);
+    must(calls.n == 1 && calls.state == PAR_FAILED && calls.code == 42);
+    par_future_free(future);
+    par_pool_free(pool);
+}
+
 const struct behaviour pool_behaviours[] = {
-    PARTLY(132, apply, IN_BOTH, "apply, map, map in chunks of 20, several arguments; without waiting",
-           "par_pool_map, par_pool_apply", "par_pool_submit"),
-    MISSING(133, map_async_callbacks, "one call with all results, or one with the error", "par_pool_map_async_sized"),
-    PARTLY(134, empty_iterable, IN_BOTH, "map, imap ordered and unordered, map without waiting: of nothing comes nothing",
-           "par_pool_map", "par_pool_imap"),
+    PASSES(132, apply, IN_BOTH, "apply, map, map in chunks of 20, several arguments; without waiting",
+           "par_pool_map, par_pool_submit, par_pool_map_async"),
+    PASSES(133, map_async_callbacks, IN_BOTH, "one call with all results, or one with the error", "par_future_on_done"),
+    PASSES(134, empty_iterable, IN_BOTH, "map, imap ordered and unordered, map without waiting: of nothing comes nothing",
+           "par_pool_map, par_pool_imap, par_pool_map_async"),
     PASSES(135, map_chunksize, IN_BOTH, "nothing, in chunks, does not stall", "par_job_opts.chunk"),
-    MISSING(136, iterable_exception, "a source that fails: what it gave before arrives", "par_pool_imap"),
-    MISSING(137, async, "get waits as long as the task takes", "par_future_get"),
-    MISSING(138, async_timeout, "get gives up on time, the task goes on", "par_future_get"),
-    MISSING(139, imap, "in order, to the end, in chunks", "par_pool_imap"),
-    MISSING(140, imap_unordered, "each once, in any order", "par_pool_imap"),
+    PASSES(136, iterable_exception, IN_BOTH, "a source that fails: what it gave before arrives", "par_imap_next"),
+    PASSES(137, async, IN_BOTH, "get waits as long as the task takes", "par_future_get"),
+    PASSES(138, async_timeout, IN_BOTH, "get gives up on time, the task goes on", "par_future_get"),
+    PASSES(139, imap, IN_BOTH, "in order, to the end, in chunks", "par_pool_imap"),
+    PASSES(140, imap_unordered, IN_BOTH, "each once, in any order", "par_imap_opts.unordered"),
     PASSES(141, make_pool, IN_BOTH, "an impossible number or kind of workers is EINVAL; 0 is one per CPU", "par_pool_new"),
     PASSES(142, terminate, IN_BOTH, "10 000 sleeping items are given up and told so", "par_pool_terminate, par_pool_join"),
     PASSES(143, context, IN_BOTH, "after close and after terminate it ends, and a map is EPIPE",
@@ -325,7 +550,7 @@ const struct behaviour pool_behaviours[] = {
     PASSES(145, map_no_failfast, IN_BOTH, "one failure ends no other item: map returns after the slowest", "par_pool_map"),
     CANNOT(146, release_task_refs,
            "arrays belong to the caller before and after a map; there are no references that could stay"),
-    MISSING(147, async_error_callback, "the error reaches the callback, once", "par_pool_submit"),
+    PASSES(147, async_error_callback, IN_BOTH, "the error reaches the callback, once", "par_future_on_done"),
     CANNOT(148, unpickleable_result, "a result is the bytes that the task stores; there is none that cannot travel"),
     PASSES(149, worker_lifetime, IN_PROCESSES, "workers are replaced after so many tasks; closing early finishes all",
            "par_pool_opts.max_tasks"),

@@ -155,6 +155,81 @@ check_worker(void)
     leak_check(0);
 }
 
+/* ---- a worker dies in a task that was submitted alone */
+
+static int
+judge_tasks(par_future *const *future)
+{
+    int n_lost = 0;
+
+    for (int i = 0; i < N; i++) {
+        int runs = atomic_load(&board->n_runs[i]), result = -1;
+        ssize_t bad = par_future_get(future[i], &result, soon());
+        par_status status;
+        if (bad < 0 || par_future_status(future[i], &status) != 0)
+            return HUNG;
+        if (runs > 1)
+            return DUPLICATED;
+        if (bad == 0 && (runs != 1 || result != i * i))
+            return LOST;
+        if (bad > 0 && (status.state != PAR_LOST || status.pid != page->note[4] || status.signal != SIGKILL))
+            return TORN;
+        n_lost += bad > 0;
+    }
+    return n_lost > 1 ? TORN : FINE;
+}
+
+static int
+submit_all(par_pool *pool, par_future **future)
+{
+    for (int i = 0; i < N; i++)
+        if ((future[i] = par_pool_submit(pool, square, &i, sizeof(int))) == NULL)
+            return -1;
+    return 0;
+}
+
+static int
+task_owner(int i)
+{
+    par_pool *pool = par_pool_new(&(par_pool_opts){ .workers = 1 }); /* all tasks are the victim's, unless it dies */
+    par_future *future[N];
+    int verdict, unused, zero = 0;
+
+    atomic_store(&page->note[5], 1);
+    if (pool == NULL || par_pool_apply(pool, say_worker, &zero, &unused) != 0)
+        return BROKEN;
+    helper_park(i);
+    while (!atomic_load(&page->note[0]))
+        nap();
+    if (submit_all(pool, future) != 0)
+        return BROKEN;
+    verdict = par_future_wait(future, N, PAR_ALL, par_in(20)) == N ? FINE : HUNG;
+    atomic_store(&page->is_idle, 1);
+    while (!atomic_load(&page->note[2])) /* the world has killed the worker */
+        nap();
+    if (verdict == FINE)
+        verdict = judge_tasks(future);
+    for (int k = 0; k < N; k++)
+        par_future_free(future[k]);
+    memset(board->n_runs, 0, sizeof board->n_runs);
+    if (verdict == FINE && (submit_all(pool, future) != 0 || par_pool_close(pool) != 0 || par_pool_join(pool, soon()) != 0))
+        verdict = HUNG;
+    for (int k = 0; k < N && verdict == FINE; k++)
+        if (par_future_get(future[k], NULL, PAR_NOWAIT) != 0)
+            verdict = LOST;
+    par_pool_free(pool); /* with the futures that are left, which are swept with this process */
+    return verdict;
+}
+
+static void
+set_up_task_worker(void)
+{
+    make();
+    helper_start(0, task_owner);
+    while (!atomic_load(&page->is_parked[0]))
+        nap();
+}
+
 /* ---- the parent dies */
 
 static void
@@ -174,6 +249,21 @@ map_in_parent(int which)
 
     atomic_store(&page->victim[which].result,
                  par_pool_map_sized(pool, square, board->in, sizeof(int), out, sizeof(int), N, NULL));
+}
+
+static void
+submit_in_parent(int which)
+{
+    par_pool *pool = (par_pool *)(intptr_t)atomic_load(&page->note[3]);
+    par_future *future[2];
+    int in[2] = { 1, 2 }, out;
+
+    for (int i = 0; i < 2; i++)
+        future[i] = par_pool_submit(pool, square, &in[i], sizeof out);
+    (void)par_future_cancel(future[1]);
+    atomic_store(&page->victim[which].result, par_future_get(future[0], &out, PAR_FOREVER));
+    par_future_free(future[0]);
+    par_future_free(future[1]);
 }
 
 static void
@@ -220,6 +310,22 @@ const struct op pool_ops[] = {
       .meanwhile = begin_map,
       .find = find_worker,
       .check = check_worker,
+      .is_once = true },
+    { .group = "pool",
+      .name = "worker_tasks",
+      .setup = set_up_task_worker,
+      .meanwhile = begin_map,
+      .find = find_worker,
+      .check = check_worker,
+      .stride = 5,
+      .is_once = true },
+    { .group = "pool",
+      .name = "parent_submits",
+      .setup = make,
+      .prepare = prepare_pool,
+      .act = submit_in_parent,
+      .check = check_parent,
+      .stride = 2,
       .is_once = true },
     { .group = "pool",
       .name = "parent_in_map",
