@@ -32,11 +32,11 @@ START_TEST(request_and_answer_come_whole)
     for (size_t i = 0; i < sizeof size / sizeof size[0]; i++) {
         memset(bytes, (int)i + 1, sizeof bytes);
         ck_assert(!pari_mailbox_has_request(box));
-        ck_assert_uint_eq(pari_mailbox_request(box, bytes), 0);
+        ck_assert_int_eq(pari_mailbox_request(box, bytes), 0);
         (void)pari_mailbox_ask(box, bytes, size[i]);
         ck_assert(pari_mailbox_has_request(box));
         memset(bytes, 0, sizeof bytes);
-        ck_assert_uint_eq(pari_mailbox_request(box, bytes), size[i]);
+        ck_assert_int_eq(pari_mailbox_request(box, bytes), (ssize_t)size[i]);
         ck_assert_uint_eq(bytes[0], i + 1);
         ck_assert_uint_eq(bytes[size[i] - 1], i + 1);
         ck_assert(pari_mailbox_answer(box, bytes, size[i]));
@@ -92,9 +92,11 @@ START_TEST(sizes_that_lie_are_refused)
     make_box();
     (void)pari_mailbox_ask(box, "x", 1);
     box->request.size = PARI_MAILBOX_MAX + 1;
-    ck_assert_uint_eq(pari_mailbox_request(box, bytes), 0);
+    ck_fails(pari_mailbox_request(box, bytes), EBADMSG);
     box->request.size = UINT32_MAX;
-    ck_assert_uint_eq(pari_mailbox_request(box, bytes), 0);
+    ck_fails(pari_mailbox_request(box, bytes), EBADMSG);
+    box->request.size = 0;
+    ck_fails(pari_mailbox_request(box, bytes), EBADMSG);
     ck_assert(pari_mailbox_answer(box, "y", 1));
     box->answer.size = UINT32_MAX;
     ck_fails(pari_mailbox_await(box, bytes, par_in(20)), EBADMSG);
@@ -170,15 +172,26 @@ offer_and_die(void *arg)
     return par_event_wait(&offer->taken, par_in(20));
 }
 
+static int
+offer_and_ask(void *arg)
+{
+    struct offer *offer = arg;
+
+    if (offer_and_die(arg) != 0)
+        return 1;
+    (void)pari_mailbox_ask(offer->box, "x", 1);
+    return pari_mailbox_await(offer->box, bytes, par_in(20)) < 0 && errno == EPIPE ? 0 : 2;
+}
+
 static struct offer *
-hear_offer(par_process **client)
+hear_offer(int (*body)(void *arg), par_process **client)
 {
     struct offer *offer = par_value(struct offer);
 
     ck_assert_ptr_nonnull(offer);
     offer->server = pari_self();
     ck_assert_int_eq(par_event_wait(&offer->made, par_in(0.001)), -1); /* has its cell from now on */
-    *client = par_process_start(offer_and_die, offer, 0, NULL);
+    *client = par_process_start(body, offer, 0, NULL);
     ck_assert_ptr_nonnull(*client);
     ck_assert_int_eq(par_event_wait(&offer->made, par_in(20)), 0);
     return offer;
@@ -197,7 +210,7 @@ START_TEST(of_a_dead_client_it_is_the_servers)
 {
     size_t before = pari_heap_in_use();
     par_process *client;
-    struct offer *offer = hear_offer(&client);
+    struct offer *offer = hear_offer(offer_and_die, &client);
 
     ck_assert_ptr_eq(pari_mailbox_take((uintptr_t)offer->box, par_process_pid(client)), offer->box);
     pari_mailbox_free(offer->box); /* too early */
@@ -209,11 +222,25 @@ START_TEST(of_a_dead_client_it_is_the_servers)
 }
 END_TEST
 
+START_TEST(server_that_gives_up_ends_the_waiting)
+{
+    par_process *client;
+    struct offer *offer = hear_offer(offer_and_ask, &client);
+
+    ck_assert_ptr_eq(pari_mailbox_take((uintptr_t)offer->box, par_process_pid(client)), offer->box);
+    pari_mailbox_watch(offer->box);
+    pari_mailbox_free(offer->box); /* as one that was asked what makes no sense */
+    end_client(offer, client);
+    pari_mailbox_free(offer->box);
+    par_shared_free(offer);
+}
+END_TEST
+
 START_TEST(of_a_dead_client_nobody_can_take_it)
 {
     size_t before = pari_heap_in_use();
     par_process *client;
-    struct offer *offer = hear_offer(&client);
+    struct offer *offer = hear_offer(offer_and_die, &client);
     pid_t pid = par_process_pid(client);
 
     end_client(offer, client);
@@ -239,6 +266,7 @@ main(void)
     tcase_add_test(free, left_to_a_server_that_lives_it_is_the_servers);
     tcase_add_test(free, left_to_a_server_that_is_gone_it_is_freed);
     tcase_add_test(free, of_a_dead_client_it_is_the_servers);
+    tcase_add_test(free, server_that_gives_up_ends_the_waiting);
     tcase_add_test(free, of_a_dead_client_nobody_can_take_it);
     return fixture_run(suite);
 }

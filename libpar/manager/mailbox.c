@@ -117,7 +117,7 @@ sleep_for_answer(struct pari_mailbox *box, par_time deadline)
 
     for (;;) {
         uint32_t key = pari_eventcount_prepare(&box->answered);
-        bool is_gone = pari_member_is_dead(box->server);
+        bool is_gone = atomic_load(&box->is_over) || pari_member_is_dead(box->server);
 
         if (is_answered(box))
             return 0;
@@ -158,8 +158,14 @@ pari_mailbox_take(uintptr_t address, pid_t client)
 void
 pari_mailbox_free(struct pari_mailbox *box)
 {
-    if (box != NULL && (pari_heap_owner(box) == pari_self() || pari_member_is_dead(box->handle.creator)))
+    if (box == NULL)
+        return;
+    if (pari_heap_owner(box) == pari_self() || pari_member_is_dead(box->handle.creator))
         pari_handle_free(box);
+    else {
+        atomic_store(&box->is_over, true);
+        pari_eventcount_notify(&box->answered, 1);
+    }
 }
 
 bool
@@ -168,12 +174,15 @@ pari_mailbox_has_request(const struct pari_mailbox *box)
     return number_of(&box->request) != atomic_load_explicit(&box->answer.number, memory_order_relaxed); /* our own */
 }
 
-size_t
+ssize_t
 pari_mailbox_request(const struct pari_mailbox *box, unsigned char data[PARI_MAILBOX_MAX])
 {
-    ssize_t size = pari_mailbox_has_request(box) ? copy_out(&box->request, data) : 0;
+    ssize_t size;
 
-    return size > 0 ? (size_t)size : 0;
+    if (!pari_mailbox_has_request(box))
+        return 0;
+    size = copy_out(&box->request, data);
+    return size != 0 ? size : pari_fail(EBADMSG); /* of no bytes */
 }
 
 bool

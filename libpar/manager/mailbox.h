@@ -13,6 +13,7 @@
  *   size, bytes of it; the reader trusts neither and copies before it reads. 0 of an answer: it comes over the socket
  *   cpu         where that side is: a hint
  *   is_watched  the server looks by itself. Cleared before its last look; the client looks at it after its request
+ *   is_over     set by the server that will answer no more, and notified
  *   answered    the client sleeps on it; notified by the server after each answer
  * The block is the client's; once the server has taken it, the server inherits it (pari_heap_share). The client leaves it before it
  * closes the socket; the server, once the socket has ended, frees it if the client has left or died.
@@ -37,6 +38,7 @@ struct pari_mailbox {
     struct pari_handle handle; /* constant, like the next one; its creator is the client */
     pari_member server;
     _Atomic bool is_watched;
+    _Atomic bool is_over;
     struct pari_eventcount answered;
     struct pari_mail request, answer;
 };
@@ -58,10 +60,11 @@ ssize_t pari_mailbox_await(struct pari_mailbox *box, void *data, par_time deadli
 
 /* What a client, of this pid, has offered. NULL: it is no mailbox of that client's for this server. */
 struct pari_mailbox *pari_mailbox_take(uintptr_t address, pid_t client);
-void pari_mailbox_free(struct pari_mailbox *box); /* its client's socket has ended; NULL is fine */
+/* It will answer no more: its client's socket has ended, or what it asks makes no sense. NULL is fine. */
+void pari_mailbox_free(struct pari_mailbox *box);
 
-/* A copy of the request that is not answered yet: its size. 0: none, or none that can be. */
-size_t pari_mailbox_request(const struct pari_mailbox *box, unsigned char data[PARI_MAILBOX_MAX]);
+/* A copy of the request that is not answered yet: its size. 0: none. -1 EBADMSG. */
+ssize_t pari_mailbox_request(const struct pari_mailbox *box, unsigned char data[PARI_MAILBOX_MAX]);
 bool pari_mailbox_has_request(const struct pari_mailbox *box);
 
 /* False: it is too large and must go over the socket; the client knows. */

@@ -119,11 +119,11 @@ int
 pari_session_mail(struct pari_session *session, struct pari_host *host)
 {
     unsigned char message[PARI_MAILBOX_MAX];
-    size_t length;
+    ssize_t length;
 
     if (session->box == NULL || is_sending(session) || (length = pari_mailbox_request(session->box, message)) == 0)
         return 0;
-    if (answer(session, host, message, length) != 0)
+    if (length < 0 || answer(session, host, message, (size_t)length) != 0)
         return -1;
     if (pari_mailbox_answer(session->box, session->out.data + PARI_FRAME_HEADER, session->out.size - PARI_FRAME_HEADER))
         session->sent = session->out.size;
