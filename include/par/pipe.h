@@ -85,6 +85,31 @@ PAR_API int par_conn_send_obj(par_conn *c, par_obj *o, par_time deadline);
  * Safe: any thread (one at a time per end), forked child that owns the end. */
 PAR_API par_obj *par_conn_recv_obj(par_conn *c, par_time deadline) PAR_MUST_CHECK;
 
+/* Send a copy of a descriptor (a file, a socket): 0, or -1 and nothing was sent. It keeps its place among the messages and is
+ * received by par_conn_recv_fd alone; for par_conn_recv it is EBADMSG.
+ * Errors: those of par_conn_send; EINVAL also if fd is no open descriptor, ETOOMANYREFS (too many are under way).
+ * Safe: any thread (one at a time per end), forked child that owns the end. */
+PAR_API int par_conn_send_fd(par_conn *c, int fd, par_time deadline);
+
+/* Receive the descriptor that is the next message: the caller's, close-on-exec.
+ * Errors: those of par_conn_recv, never EMSGSIZE; EBADMSG also if the next message is none (it stays); EMFILE (this process may open
+ * no more; the descriptor is lost).
+ * Safe: any thread (one at a time per end), forked child that owns the end. */
+PAR_API int par_conn_recv_fd(par_conn *c, par_time deadline) PAR_MUST_CHECK;
+
+/* Send an end of another pipe, which belongs to whoever receives it: 0, and from then on it is EPERM here; or -1 and nothing was
+ * sent. Until it is received it dies with its sender or its receiver.
+ * Errors: those of par_conn_send; EINVAL also if `end` is an end of this very pipe, EBUSY (descriptors that came to it were not
+ * received), ETOOMANYREFS.
+ * Safe: any thread (one at a time per end), forked child that owns both. */
+PAR_API int par_conn_send_conn(par_conn *c, par_conn *end, par_time deadline);
+
+/* Receive the end of a pipe that is the next message: the caller's, who frees it.
+ * Errors: NULL with those of par_conn_recv, never EMSGSIZE; EBADMSG also if the next message is none (it stays), or its sender has
+ * freed the pipe; EMFILE (this process may open no more descriptors; the end is closed).
+ * Safe: any thread (one at a time per end), forked child that owns the end. */
+PAR_API par_conn *par_conn_recv_conn(par_conn *c, par_time deadline) PAR_MUST_CHECK;
+
 /* Wait until par_conn_recv would not wait, because there is a message or the stream has ended: 0. Takes nothing.
  * Errors: ETIMEDOUT, EBADMSG, EINTR (par_interrupt); EINVAL, EPERM, EBADF as above.
  * Safe: any thread (one at a time per end), forked child that owns the end. */

@@ -9,16 +9,16 @@
 
 /* ---- checks */
 
-static int
-check_receives(const struct par_conn *c)
+int
+pari_conn_check_receives(const struct par_conn *c)
 {
     if (pari_conn_check(c) != 0)
         return -1;
     return c->in ? 0 : pari_fail(EBADF);
 }
 
-static int
-check_sends(const struct par_conn *c, const void *data, size_t size)
+int
+pari_conn_check_sends(const struct par_conn *c, const void *data, size_t size)
 {
     if (pari_conn_check(c) != 0)
         return -1;
@@ -32,26 +32,40 @@ check_sends(const struct par_conn *c, const void *data, size_t size)
 }
 
 /* In debug builds: two threads at one end at a time are the caller's mistake. */
-static void
-enter(struct par_conn *c)
+void
+pari_conn_enter(struct par_conn *c)
 {
     pari_assert(!atomic_exchange(&c->is_busy, true));
     (void)c;
 }
 
-static void
-leave(struct par_conn *c)
+void
+pari_conn_leave(struct par_conn *c)
 {
     pari_assert(atomic_exchange(&c->is_busy, false));
     (void)c;
+}
+
+static bool
+is_closed_or_dead(const struct par_conn *c)
+{
+    return atomic_load_explicit(&c->is_closed, memory_order_acquire) || /* partner: close_end */
+           pari_member_is_dead(pari_conn_owner(c));
+}
+
+bool
+pari_conn_is_lost(const struct par_conn *c)
+{
+    const struct par_conn *carrier = atomic_load(&c->carrier);
+
+    return pari_conn_is_under_way(c) && carrier != NULL && is_closed_or_dead(carrier) && pari_conn_is_under_way(c);
 }
 
 /* Is the other end closed, or its owner dead? Whatever it sent before is in the ring by then. */
 static bool
 is_gone(const struct par_conn *c)
 {
-    return atomic_load_explicit(&c->peer->is_closed, memory_order_acquire) || /* partner: close_end */
-           pari_member_is_dead(pari_conn_owner(c->peer));
+    return is_closed_or_dead(c->peer) || pari_conn_is_lost(c->peer);
 }
 
 /* As is_gone, and remember that it is not. */
@@ -66,7 +80,8 @@ look_for_peer(struct par_conn *c)
         return true;
     c->seen.member = owner;
     c->seen.word = word;
-    c->seen.value = pari_mutex_word_is_held(value) ? value : 0; /* one that is not born yet holds nothing */
+    /* One that is not born yet holds nothing; of one that is under way more than its owner counts. */
+    c->seen.value = pari_mutex_word_is_held(value) && !pari_conn_is_under_way(c->peer) ? value : 0;
     return false;
 }
 
@@ -76,7 +91,7 @@ static inline bool
 is_gone_now(struct par_conn *c)
 {
     if (pari_likely(c->seen.value != 0 && atomic_load_explicit(c->seen.word, memory_order_relaxed) == c->seen.value &&
-                    c->seen.member == pari_conn_owner(c->peer)))
+                    c->seen.member == atomic_load_explicit(&c->peer->owner, memory_order_relaxed)))
         return atomic_load_explicit(&c->peer->is_closed, memory_order_acquire); /* partner: close_end */
     return look_for_peer(c);
 }
@@ -113,9 +128,9 @@ ring_bell(const struct par_conn *c)
 /* By a receiver that found the lane empty; it must look again afterwards. Draining comes first: a byte that is drained was rung
  * for a message that the next look finds. */
 static void
-arm_bell(const struct par_conn *c)
+arm_bell(struct par_conn *c)
 {
-    pari_fd_drain(c->fd);
+    pari_parcels_fetch(c);
     (void)atomic_exchange(&c->in->bell_is_armed, 1);
 }
 
@@ -192,15 +207,32 @@ send_message(struct par_conn *c, const void *data, size_t size, par_time deadlin
 }
 
 int
+pari_conn_wait_for_room(struct par_conn *c, size_t size, par_time deadline)
+{
+    uint64_t need = pari_ring_need(&c->out->ring, size);
+
+    if (is_gone_now(c))
+        return pari_fail(EPIPE);
+    return look_for_room(c, need, false) == 1 ? 0 : wait_for_room(c, need, false, deadline);
+}
+
+void
+pari_conn_put(struct par_conn *c, enum pari_ring_kind kind, const void *data, size_t size)
+{
+    pari_ring_put_kind(&c->out->ring, data, size, kind);
+    announce(c);
+}
+
+int
 par_conn_send(par_conn *c, const void *data, size_t size, par_time deadline)
 {
     int result;
 
-    if (check_sends(c, data, size) != 0)
+    if (pari_conn_check_sends(c, data, size) != 0)
         return -1;
-    enter(c);
+    pari_conn_enter(c);
     result = send_message(c, data, size, deadline);
-    leave(c);
+    pari_conn_leave(c);
     return result;
 }
 
@@ -265,8 +297,8 @@ sleep_for_message(struct par_conn *c, struct pari_message *m, par_time deadline)
     }
 }
 
-static int
-next_message(struct par_conn *c, struct pari_message *m, par_time deadline)
+int
+pari_conn_next(struct par_conn *c, struct pari_message *m, par_time deadline)
 {
     int there = pari_ring_next(&c->in->ring, m);
 
@@ -280,8 +312,8 @@ next_message(struct par_conn *c, struct pari_message *m, par_time deadline)
 }
 
 /* Copy the message to `buf`, which has room for it (NULL: drop it), and remove it. */
-static void
-take(struct par_conn *c, const struct pari_message *m, void *buf)
+void
+pari_conn_take(struct par_conn *c, const struct pari_message *m, void *buf)
 {
     struct pari_ring *ring = &c->in->ring;
 
@@ -299,18 +331,27 @@ take(struct par_conn *c, const struct pari_message *m, void *buf)
         pari_eventcount_notify(&c->in->writable, 1);
 }
 
+/* The next message, which must be one of bytes. */
+static int
+next_bytes(struct par_conn *c, struct pari_message *m, par_time deadline)
+{
+    if (pari_conn_next(c, m, deadline) != 0)
+        return -1;
+    return pari_likely(!m->is_parcel) ? 0 : pari_fail(EBADMSG);
+}
+
 static ssize_t
 receive(struct par_conn *c, void *buf, size_t size, par_time deadline)
 {
     struct pari_message m;
 
-    if (next_message(c, &m, deadline) != 0)
+    if (next_bytes(c, &m, deadline) != 0)
         return -1;
     if (buf == NULL) /* only asked for its length */
         return (ssize_t)m.length;
     if (m.length > size)
         return pari_fail(EMSGSIZE);
-    take(c, &m, buf);
+    pari_conn_take(c, &m, buf);
     return (ssize_t)m.length;
 }
 
@@ -319,13 +360,13 @@ par_conn_recv(par_conn *c, void *buf, size_t size, par_time deadline)
 {
     ssize_t result;
 
-    if (check_receives(c) != 0)
+    if (pari_conn_check_receives(c) != 0)
         return -1;
     if (buf == NULL && size > 0)
         return pari_fail(EINVAL);
-    enter(c);
+    pari_conn_enter(c);
     result = receive(c, buf, size, deadline);
-    leave(c);
+    pari_conn_leave(c);
     return result;
 }
 
@@ -345,10 +386,10 @@ look(struct par_conn *c, struct pari_message *m, par_time deadline)
 {
     void *copy = NULL;
 
-    enter(c);
-    if (next_message(c, m, deadline) == 0)
+    pari_conn_enter(c);
+    if (next_bytes(c, m, deadline) == 0)
         copy = copy_of(c, m);
-    leave(c);
+    pari_conn_leave(c);
     return copy;
 }
 
@@ -356,7 +397,7 @@ void *
 pari_conn_look(par_conn *c, size_t *size, par_time deadline)
 {
     struct pari_message m;
-    void *copy = check_receives(c) == 0 ? look(c, &m, deadline) : NULL;
+    void *copy = pari_conn_check_receives(c) == 0 ? look(c, &m, deadline) : NULL;
 
     if (copy != NULL)
         *size = m.length;
@@ -367,11 +408,11 @@ void *
 par_conn_recv_alloc(par_conn *c, size_t *size, par_time deadline)
 {
     struct pari_message m;
-    void *copy = check_receives(c) == 0 ? look(c, &m, deadline) : NULL;
+    void *copy = pari_conn_check_receives(c) == 0 ? look(c, &m, deadline) : NULL;
 
     if (copy == NULL)
         return NULL;
-    take(c, &m, NULL);
+    pari_conn_take(c, &m, NULL);
     if (size != NULL)
         *size = m.length;
     return copy;
@@ -383,13 +424,15 @@ par_conn_skip(par_conn *c, par_time deadline)
     struct pari_message m;
     int result;
 
-    if (check_receives(c) != 0)
+    if (pari_conn_check_receives(c) != 0)
         return -1;
-    enter(c);
-    result = next_message(c, &m, deadline);
+    pari_conn_enter(c);
+    result = pari_conn_next(c, &m, deadline);
+    if (result == 0 && m.is_parcel)
+        pari_parcel_drop(c, &m);
     if (result == 0)
-        take(c, &m, NULL);
-    leave(c);
+        pari_conn_take(c, &m, NULL);
+    pari_conn_leave(c);
     return result;
 }
 
@@ -399,10 +442,10 @@ par_conn_poll(par_conn *c, par_time deadline)
     struct pari_message m;
     int result;
 
-    if (check_receives(c) != 0)
+    if (pari_conn_check_receives(c) != 0)
         return -1;
-    enter(c);
-    result = next_message(c, &m, deadline);
-    leave(c);
+    pari_conn_enter(c);
+    result = pari_conn_next(c, &m, deadline);
+    pari_conn_leave(c);
     return result != 0 && errno != EPIPE ? -1 : 0;
 }

@@ -11,7 +11,7 @@ pari_conn_refuse(const par_conn *c)
 {
     if (pari_handle_check(c, PARI_CONN) != 0)
         return -1;
-    if (pari_conn_owner(c) != pari_self())
+    if (pari_self() == 0 || !pari_conn_is_mine(c))
         return pari_fail(EPERM);
     return pari_conn_is_closed(c) ? pari_fail(EBADF) : 0;
 }
@@ -55,6 +55,7 @@ close_end(struct par_conn *c)
     wake_all(c->in);
     wake_all(c->out);
     state = pari_cancel_off();
+    pari_parcels_close(c);
     pari_fd_close(c->fd); /* which the peer's descriptor tells */
     pari_cancel_restore(state);
 }
@@ -72,8 +73,21 @@ is_live(const struct par_conn *c)
 void
 par_conn_close(par_conn *c)
 {
-    if (is_live(c) && pari_conn_owner(c) == pari_self())
+    if (is_live(c) && pari_conn_is_mine(c))
         close_end(c);
+}
+
+/* What nobody has received. */
+static void
+clear(struct pari_ring *ring)
+{
+    struct pari_message m;
+
+    while (pari_ring_next(ring, &m) == 1 && m.body == NULL) {
+        pari_parcel_abandon(ring, &m);
+        pari_ring_remove(ring, &m);
+    }
+    pari_ring_clear(ring);
 }
 
 static void
@@ -82,7 +96,7 @@ destroy(struct pipe *pipe)
     pari_heap_own(pipe, pari_self()); /* should we die now, it is swept */
     for (int side = 0; side < 2; side++)
         if (pipe->end[side].in != NULL)
-            pari_ring_clear(&pipe->end[side].in->ring);
+            clear(&pipe->end[side].in->ring);
     pipe->end[0].handle.key = pipe->end[1].handle.key = 0;
     (void)pari_heap_free(pipe); /* it is a block, which is all that can be wrong */
 }
@@ -110,14 +124,25 @@ par_conn_free(par_conn *c)
 
     if (!is_live(c))
         return;
-    if (pari_conn_owner(c) == pari_self())
+    if (pari_conn_is_mine(c))
         close_end(c);
-    else if (!pari_member_is_dead(pari_conn_owner(c)))
+    else if (!pari_member_is_dead(pari_conn_owner(c)) && !pari_conn_is_lost(c))
         return;
     atomic_store(&c->is_closed, true); /* the dead did not */
     c->handle.key = 0;
     mark_freed(c);
     errno = saved;
+}
+
+void
+pari_conn_abandon(struct par_conn *c)
+{
+    if (!atomic_exchange(&c->is_closed, true)) {
+        wake_all(c->in);
+        wake_all(c->out);
+    }
+    c->handle.key = 0;
+    mark_freed(c);
 }
 
 static void
@@ -191,7 +216,9 @@ par_pipe(par_conn *end[2], const par_pipe_opts *opts)
 int
 pari_conn_give_check(const par_conn *c)
 {
-    return pari_conn_check(c);
+    if (pari_conn_check(c) != 0)
+        return -1;
+    return c->n_parcels == 0 ? 0 : pari_fail(EBUSY); /* descriptors of this process: they would not come along */
 }
 
 int

@@ -61,7 +61,7 @@ struct pari_ring_header {
     uint32_t kind;   /* enum pari_ring_kind */
 };
 
-enum pari_ring_kind { PARI_RING_SMALL = 0x6c6d7331, PARI_RING_BIG = 0x67696231 };
+enum pari_ring_kind { PARI_RING_SMALL = 0x6c6d7331, PARI_RING_BIG = 0x67696231, PARI_RING_PARCEL = 0x63727031 };
 
 struct pari_ring_entry { /* what follows the header of a big message */
     struct pari_body *body;
@@ -74,6 +74,7 @@ struct pari_message { /* a checked copy of what the ring says about its next mes
     size_t length;
     struct pari_body *body; /* NULL: a small one */
     uint64_t big_in;
+    bool is_parcel; /* a descriptor comes with it, beside the ring (parcel.c) */
 };
 
 /* The capacity to use for what the user asked: 0 = standard. 0 with EOVERFLOW. */
@@ -176,15 +177,21 @@ pari_ring_publish(struct pari_ring *ring, uint64_t after)
     atomic_store_explicit(&ring->tail, after, memory_order_release); /* partner: pari_ring_tail */
 }
 
-/* A small message for which there is room. */
+/* A message in the ring itself, for which there is room. */
 static inline void
-pari_ring_put(struct pari_ring *ring, const void *data, size_t size)
+pari_ring_put_kind(struct pari_ring *ring, const void *data, size_t size, enum pari_ring_kind kind)
 {
     uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed); /* our own */
 
-    pari_ring_write_header(ring, tail, size, PARI_RING_SMALL);
+    pari_ring_write_header(ring, tail, size, kind);
     pari_ring_copy_in(ring, tail + sizeof(struct pari_ring_header), data, size);
     pari_ring_publish(ring, tail + pari_ring_need(ring, size));
+}
+
+static inline void
+pari_ring_put(struct pari_ring *ring, const void *data, size_t size)
+{
+    pari_ring_put_kind(ring, data, size, PARI_RING_SMALL);
 }
 
 /* ---- the consumer */
@@ -230,6 +237,9 @@ pari_ring_next(struct pari_ring *ring, struct pari_message *m)
     if (pari_unlikely(m->after - head > there))
         return pari_fail(EBADMSG);
     if (pari_likely(header.kind == PARI_RING_SMALL))
+        return 1;
+    m->is_parcel = header.kind == PARI_RING_PARCEL;
+    if (m->is_parcel)
         return 1;
     return header.kind == PARI_RING_BIG ? pari_ring_read_big(ring, m) : pari_fail(EBADMSG);
 }

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -127,17 +128,71 @@ pari_fd_ring(int fd)
     return n == 1 || errno == EAGAIN ? 0 : -1;
 }
 
-void
-pari_fd_drain(int fd)
-{
-    char bytes[64];
-    ssize_t n;
-    int cancel = pari_cancel_off();
+/* One descriptor beside one byte. */
+union parcel {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(sizeof(int))];
+};
 
+int
+pari_fd_pass(int socket, int fd)
+{
+    union parcel parcel = { .room = { 0 } };
+    struct iovec byte = { "", 1 };
+    struct msghdr message = {
+        .msg_iov = &byte, .msg_iovlen = 1, .msg_control = parcel.room, .msg_controllen = sizeof parcel.room
+    };
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    int cancel = pari_cancel_off();
+    ssize_t n;
+
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(header), &fd, sizeof fd);
     do
-        n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
-    while (n > 0 || (n < 0 && errno == EINTR));
+        n = pari_fault(PARI_CALL_SEND) ? -1 : sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
     pari_cancel_restore(cancel);
+    return n == 1 ? 0 : -1;
+}
+
+/* The descriptor that came with the bytes; -1: one came and there was no room for it in this process; -2: none did. */
+static int
+passed_with(struct msghdr *message)
+{
+    const struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    int fd;
+
+    if (header == NULL || header->cmsg_type != SCM_RIGHTS || header->cmsg_len != CMSG_LEN(sizeof fd))
+        return (message->msg_flags & MSG_CTRUNC) != 0 ? -1 : -2;
+    memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    return pari_fd_lift(fd);
+}
+
+unsigned
+pari_fd_drain(int socket, int *passed, unsigned room)
+{
+    int cancel = pari_cancel_off();
+    unsigned n_passed = 0;
+    ssize_t n = 1;
+
+    while (n > 0 && n_passed < room) {
+        union parcel parcel;
+        char bytes[64];
+        struct iovec all = { bytes, sizeof bytes };
+        struct msghdr message = {
+            .msg_iov = &all, .msg_iovlen = 1, .msg_control = parcel.room, .msg_controllen = sizeof parcel.room
+        };
+        int fd;
+        do
+            n = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        while (n < 0 && errno == EINTR);
+        if (n > 0 && (fd = passed_with(&message)) != -2)
+            passed[n_passed++] = fd;
+    }
+    pari_cancel_restore(cancel);
+    return n_passed;
 }
 
 /* Rounded up, so that a poll never ends before its moment. */

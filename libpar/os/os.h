@@ -279,11 +279,14 @@ pari_mutex_unlock(struct pari_mutex *mutex)
 
 int pari_fd_lift(int fd);  /* away from 0, 1 and 2, which a program may have closed and yet use; -1, closed: errno is set */
 int pari_fd_track(int fd); /* lifted; -1 is passed on */
-void pari_fd_keep(const int *keep, unsigned n);        /* in the next fork of this thread; pari_fork's own */
-void pari_fd_close(int fd);                            /* untracks; -1 is fine; keeps errno */
-int pari_fd_bell(int end[2]);                          /* a tracked, non-blocking socket pair */
-int pari_fd_ring(int fd);                              /* one byte, never blocks, no SIGPIPE; already rung is fine */
-void pari_fd_drain(int fd);                            /* read all bytes that are there */
+void pari_fd_keep(const int *keep, unsigned n); /* in the next fork of this thread; pari_fork's own */
+void pari_fd_close(int fd);                     /* untracks; -1 is fine; keeps errno */
+int pari_fd_bell(int end[2]);                   /* a tracked, non-blocking socket pair */
+int pari_fd_ring(int fd);                       /* one byte, never blocks, no SIGPIPE; already rung is fine */
+int pari_fd_pass(int socket, int fd);           /* a copy of fd, beside a byte. -1: EAGAIN, EBADF, EPIPE, ETOOMANYREFS, ... */
+/* Read all bytes that are there, as long as there is room for the descriptors beside them: how many were (-1: there was none left
+ * in this process for one that came). */
+unsigned pari_fd_drain(int socket, int *passed, unsigned room);
 int pari_fd_poll(int fd, short events, int64_t until); /* 1 ready, 0 not before `until`, -1 EINTR as pari_futex_wait */
 
 /* The life line of a daemon: the parent keeps line[0] open for life and the child calls pari_fd_die_with on line[1], after which

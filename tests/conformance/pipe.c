@@ -6,6 +6,9 @@
  */
 #include "conformance.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -525,6 +528,92 @@ conf_121_ignore(void)
     must(child_end(echoer) == 0);
 }
 
+/* ---- descriptors and ends as messages */
+
+static int
+write_into_what_comes(void *arg)
+{
+    int fd = par_conn_recv_fd(arg, soon());
+
+    must(fd >= 0 && write(fd, "bar", 3) == 3);
+    close(fd);
+    return 0;
+}
+
+/* The file is written through a descriptor of this number. */
+static void
+write_through_child(int number)
+{
+    FILE *file = tmpfile();
+    par_conn *end[2];
+    char text[4] = "";
+
+    must(file != NULL);
+    int fd = fcntl(fileno(file), F_DUPFD_CLOEXEC, number);
+    must(fd >= number);
+    new_pipe(end, true);
+    par_process *child = par_process_start(write_into_what_comes, end[1], 0, &(par_process_opts){ .give = { end[1] } });
+    must(child != NULL && par_conn_send_fd(end[0], fd, soon()) == 0 && child_end(child) == 0);
+    must(pread(fd, text, 3, 0) == 3 && strcmp(text, "bar") == 0);
+    close(fd);
+    fclose(file);
+    par_conn_free(end[0]);
+}
+
+static void
+conf_099_fd_transfer(void)
+{
+    write_through_child(3);
+}
+
+static void
+conf_100_large_fd_transfer(void)
+{
+    write_through_child(300);
+}
+
+static void
+conf_101_missing_fd_transfer(void)
+{
+    par_conn *end[2];
+
+    new_pipe(end, true);
+    send_text(end[1], "foo"); /* and no descriptor */
+    must_fail(par_conn_recv_fd(end[0], soon()), EBADMSG);
+    must_receive(end[0], "foo");
+    par_conn_free(end[0]);
+    par_conn_free(end[1]);
+}
+
+static int
+answer_on_what_comes(void *arg)
+{
+    par_conn *end = par_conn_recv_conn(arg, soon());
+
+    must(end != NULL);
+    must_receive(end, "hello");
+    send_text(end, "HELLO");
+    par_conn_free(end);
+    return 0;
+}
+
+static void
+conf_122_pickling_connections(void)
+{
+    par_conn *carrier[2], *end[2];
+
+    new_pipe(carrier, true);
+    new_pipe(end, true);
+    par_process *child = par_process_start(answer_on_what_comes, carrier[1], 0, &(par_process_opts){ .give = { carrier[1] } });
+    must(child != NULL && par_conn_send_conn(carrier[0], end[1], soon()) == 0);
+    must_fail(par_conn_send(end[1], "x", 1, PAR_NOWAIT), EPERM);
+    send_text(end[0], "hello");
+    must_receive(end[0], "HELLO");
+    must(child_end(child) == 0);
+    par_conn_free(carrier[0]);
+    par_conn_free(end[0]);
+}
+
 #define NO_LISTENER "libpar's connections join relatives of one family and are made by par_pipe; "
 
 const struct behaviour pipe_behaviours[] = {
@@ -536,9 +625,10 @@ const struct behaviour pipe_behaviours[] = {
     PASSES(097, spawn_close, IN_PROCESSES, "an end given to a child is EPERM here at once, and there is nothing to close",
            "par_process_opts.give"),
     PASSES(098, sendbytes, IN_PROCESSES, "parts of an array, empty parts, impossible ones", "par_conn_send"),
-    MISSING(099, fd_transfer, "a child writes through a descriptor that it received", "par_conn_send_fd"),
-    MISSING(100, large_fd_transfer, "the same with a descriptor above 255", "par_conn_send_fd"),
-    MISSING(101, missing_fd_transfer, "receiving a descriptor where there is none is an error", "par_conn_recv_fd"),
+    PASSES(099, fd_transfer, IN_PROCESSES, "a child writes through a descriptor that it received", "par_conn_send_fd"),
+    PASSES(100, large_fd_transfer, IN_PROCESSES, "the same with a descriptor above 255", "par_conn_send_fd"),
+    PASSES(101, missing_fd_transfer, IN_PROCESSES, "receiving a descriptor where there is none is an error",
+           "par_conn_recv_fd"),
     PASSES(102, poll_empty_string, IN_PROCESSES, "an empty message is something to receive", "par_conn_poll"),
     PASSES(103, poll_strings, IN_BOTH, "empty messages keep their places among the others", "par_conn_recv"),
     PASSES(104, poll_boundaries, IN_BOTH, "a look from elsewhere takes nothing; from another process it is EPERM",
@@ -562,7 +652,7 @@ const struct behaviour pipe_behaviours[] = {
     PASSES(120, neg_timeout, IN_PROCESSES, "less than no time returns at once", "par_in"),
     PASSES(121, ignore, IN_PROCESSES, "5000 signals a second during receive, a big send and join disturb nothing",
            "par_conn_recv, par_conn_send, par_process_join"),
-    MISSING(122, pickling_connections, "a pipe end that is sent through a pipe works for who receives it",
-            "par_conn_send_conn"),
+    PASSES(122, pickling_connections, IN_PROCESSES, "a pipe end that is sent through a pipe works for who receives it",
+           "par_conn_send_conn"),
     END_OF_TABLE
 };

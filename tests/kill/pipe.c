@@ -241,6 +241,83 @@ check_both(void)
     clean_up();
 }
 
+/* ---- an end of another pipe travels: to the victim, or back */
+
+static par_conn *other[2];
+
+static void
+set_up_travel(void)
+{
+    size = SMALL;
+    leak_mark();
+    expect_ready(par_pipe(end, &(par_pipe_opts){ .capacity = 4096, .duplex = true }) == 0);
+    expect_ready(par_pipe(other, &(par_pipe_opts){ .capacity = 4096 }) == 0);
+    victims_end = end[1];
+    worlds_end = end[0];
+    expect_ready(par_conn_send_conn(worlds_end, other[1], PAR_NOWAIT) == 0);
+}
+
+static void
+receive_end(int which)
+{
+    par_conn *c = par_conn_recv_conn(victims_end, par_in(10));
+
+    (void)which;
+    if (c != NULL && send(c, 1, par_in(10)) == 0)
+        atomic_store(&page->note[0], 1);
+}
+
+static void
+send_end_back(int which)
+{
+    (void)which;
+    atomic_store(&page->victim[0].result, par_conn_send_conn(victims_end, other[1], par_in(10)));
+}
+
+static void
+fetch_end(int which)
+{
+    (void)which;
+    expect_ready(par_conn_recv_conn(victims_end, par_in(10)) == other[1]);
+}
+
+static void
+clean_up_travel(void)
+{
+    par_conn_free(other[0]);
+    par_conn_free(other[1]);
+    clean_up();
+}
+
+static void
+check_end_received(void)
+{
+    long n = 0, number;
+
+    while ((number = receive(other[0], soon())) > 0)
+        expect(DUPLICATED, number == ++n);
+    expect(HUNG, number == 0);
+    expect(LOST, n >= atomic_load(&page->note[0]));
+    clean_up_travel();
+}
+
+/* It is here, or it has died with the victim. */
+static void
+check_end_sent(void)
+{
+    par_conn *c = par_conn_recv_conn(worlds_end, soon());
+
+    if (c == NULL) {
+        expect(HUNG, errno == EPIPE);
+        expect(LOST, !has_ended(0) || page->victim[0].result != 0);
+        expect(HUNG, receive(other[0], soon()) == 0);
+    } else {
+        expect(TORN, c == other[1] && send(c, 1, soon()) == 0);
+        expect(LOST, receive(other[0], soon()) == 1);
+    }
+    clean_up_travel();
+}
+
 #define OP(op_name, ...)                                                                 \
     {                                                                                    \
         .group = "pipe", .name = op_name, .give = give_end, .is_once = true, __VA_ARGS__ \
@@ -258,6 +335,8 @@ const struct op pipe_ops[] = {
     OP("pipe_recv_big", .setup = set_up_recv_big, .act = receive_one, .check = check_received),
     OP("pipe_recv_empty", .setup = set_up_recv_empty, .act = receive_one, .meanwhile = send_one, .check = check_received),
     OP("pipe_close", .setup = set_up_send, .act = close_end, .check = check_closed),
+    OP("pipe_recv_conn", .setup = set_up_travel, .act = receive_end, .check = check_end_received),
+    OP("pipe_send_conn", .setup = set_up_travel, .prepare = fetch_end, .act = send_end_back, .check = check_end_sent),
     OP_BOTH("pipe_both", .setup = set_up_send, .act = send_or_receive, .check = check_both),
     OP_BOTH("pipe_both_big", .setup = set_up_send_big, .act = send_or_receive, .check = check_both),
     { .name = NULL },
