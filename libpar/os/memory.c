@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -47,6 +48,12 @@ pari_secret(uint64_t secret[static 2])
     memset(secret, 0, 2 * sizeof *secret);
     if (bytes)
         memcpy(secret, bytes, 2 * sizeof *secret);
+}
+
+int
+pari_random(void *bytes, size_t size)
+{
+    return getrandom(bytes, size, 0) == (ssize_t)size ? 0 : -1;
 }
 
 int

@@ -65,6 +65,7 @@ enum pari_call {
     PARI_CALL_DEVNULL,
     PARI_CALL_READ_FILE, /* of the control group */
     PARI_CALL_MEMBARRIER,
+    PARI_CALL_SHM, /* the folder of named memory */
     PARI_N_CALLS
 };
 
@@ -144,6 +145,7 @@ bool pari_fence_heavy(void);
 void *pari_malloc(size_t size);                        /* zeroed; free() it */
 void *pari_realloc(void *p, size_t size);              /* the new part is not zeroed */
 bool pari_mul(size_t n, size_t size, size_t *product); /* false: overflow */
+int pari_random(void *bytes, size_t size);             /* at most 256 */
 void pari_secret(uint64_t secret[static 2]);           /* random, the same as long as the program runs */
 
 /* ---- the arena's memory (memory.c) */
@@ -294,6 +296,20 @@ int pari_fd_poll(int fd, short events, int64_t until); /* 1 ready, 0 not before 
 int pari_fd_lifeline(int line[2]); /* both tracked */
 int pari_fd_die_with(int fd);
 int pari_fd_devnull(int as); /* open /dev/null as descriptor `as` */
+
+/* ---- files with names in /dev/shm (named.c) */
+
+#define PARI_NAMED_SIZE 252 /* of a name, with its NUL */
+
+/* The tracked descriptor of a new file of so many bytes, reserved. `is_marked`: it ends with this process. -1: EINVAL (no name), EEXIST,
+ * ENAMETOOLONG, ENOSPC, ENOENT, EACCES, EMFILE, ... A leftover with this name is removed first. */
+int pari_named_make(const char *name, size_t size, bool is_marked);
+int pari_named_open(const char *name, size_t *size); /* as above; -1 ENOENT also for a leftover, EINVAL for an empty file */
+int pari_named_unlink(const char *name);
+void pari_named_forget(const char *name, int fd); /* remove the name if it is this file's; keeps errno */
+ssize_t pari_named_sweep(void (*tell)(const char *name, size_t size, void *arg), void *arg); /* remove leftovers: how many */
+void *pari_named_map(int fd, size_t size);                                                   /* NULL: ENOMEM */
+void pari_named_unmap(void *at, size_t size);
 
 /* ---- processes (process.c) */
 

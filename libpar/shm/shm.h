@@ -232,7 +232,9 @@ enum pari_kind {
     PARI_DICT_PROXY,
     PARI_MAILBOX,
     PARI_FUTURE,
-    PARI_IMAP
+    PARI_IMAP,
+    PARI_SHM,
+    PARI_SHAREABLE_LIST
 };
 
 struct pari_handle {

@@ -4,6 +4,8 @@
  */
 #include "conformance.h"
 
+#include <stdio.h>
+
 /* ---- 73 to 75: values */
 
 struct values {
@@ -321,6 +323,222 @@ conf_082_heap(void)
     par_shared_free(rest);
 }
 
+/* ---- 83 to 94: memory with a name */
+
+static char segment[64];
+
+static const char *
+fresh_name(const char *what)
+{
+    snprintf(segment, sizeof segment, "libpar-%s-%d", what, (int)getpid());
+    return segment;
+}
+
+static void
+conf_083_shared_memory_basics(void)
+{
+    par_shm *shm = par_shm_create(fresh_name("basics"), 512, &(par_shm_opts){ .persistent = true });
+
+    must(shm != NULL && par_shm_size(shm) == 512 && strcmp(par_shm_name(shm), segment) == 0);
+    ((char *)par_shm_data(shm))[0] = 42;
+    par_shm *other = par_shm_attach(segment);
+    must(other != NULL && par_shm_size(other) == 512 && ((char *)par_shm_data(other))[0] == 42);
+    ((char *)par_shm_data(other))[511] = 7;
+    must(((char *)par_shm_data(shm))[511] == 7);
+    errno = 0;
+    par_shm *again = par_shm_create(segment, 512, NULL);
+    must(again == NULL && errno == EEXIST);
+    par_shm_free(other);
+    must(((char *)par_shm_data(shm))[0] == 42);
+    must(par_shm_unlink(segment) == 0);
+    must_fail(par_shm_unlink(segment), ENOENT);
+    par_shm *gone = par_shm_attach(segment);
+    must(gone == NULL && errno == ENOENT);
+    par_shm_free(shm);
+}
+
+static void
+must_refuse(const char *name, size_t size, int error)
+{
+    errno = 0;
+    par_shm *shm = par_shm_create(name, size, NULL);
+    must(shm == NULL && errno == error);
+}
+
+static void
+conf_084_invalid_shared_memory_creation(void)
+{
+    must_refuse(fresh_name("invalid"), 0, EINVAL);
+    must_refuse(segment, (size_t)-1, ENOSPC);
+    must_refuse("", 1, EINVAL);
+    errno = 0;
+    par_shm *nameless = par_shm_attach(NULL);
+    must(nameless == NULL && errno == EINVAL);
+}
+
+static void
+conf_086_name_with_colon(void)
+{
+    fresh_name("a:b");
+    par_shm *shm = par_shm_create(segment, 1, NULL), *other = par_shm_attach(segment);
+    must(shm != NULL && other != NULL && strchr(par_shm_name(other), ':') != NULL);
+    par_shm_free(other);
+    par_shm_free(shm);
+}
+
+static int
+change_by_name(void *arg)
+{
+    par_shm *shm = par_shm_attach(arg);
+
+    must(shm != NULL && memcmp(par_shm_data(shm), "parent", 6) == 0);
+    memcpy(par_shm_data(shm), "child!", 6);
+    par_shm_free(shm);
+    return 0;
+}
+
+static void
+conf_087_shared_memory_across_processes(void)
+{
+    par_shm *shm = par_shm_create(fresh_name("across"), 60, NULL);
+
+    must(shm != NULL);
+    memcpy(par_shm_data(shm), "parent", 6);
+    must(only_child(change_by_name, segment) == 0);
+    must(memcmp(par_shm_data(shm), "child!", 6) == 0);
+    par_shm_free(shm);
+}
+
+struct creation {
+    par_event made;
+};
+
+static int
+create_and_wait(void *arg)
+{
+    struct creation *creation = arg;
+
+    must(par_shm_create(segment, 10, NULL) != NULL && par_event_set(&creation->made) == 0);
+    for (;;)
+        pause();
+}
+
+/* Created by a child that is then ended by this signal. */
+static void
+leave_segment(const char *what, int signal)
+{
+    struct creation *creation = shared(struct creation);
+
+    fresh_name(what);
+    par_process *creator = par_process_start(create_and_wait, creation, 0, NULL);
+    must(creator != NULL && par_event_wait(&creation->made, soon()) == 0);
+    par_shm *shm = par_shm_attach(segment); /* it lives, and so does its name */
+    must(shm != NULL);
+    par_shm_free(shm);
+    must(kill(par_process_pid(creator), signal) == 0 && child_end(creator) == -signal);
+}
+
+static void
+conf_088_shared_memory_cleaned_after_process_termination(void)
+{
+    leave_segment("cleaned", SIGTERM);
+    errno = 0;
+    par_shm *shm = par_shm_attach(segment);
+    must(shm == NULL && errno == ENOENT);
+}
+
+static int
+attach_and_end(void *arg)
+{
+    return par_shm_attach(arg) != NULL ? 0 : 1; /* and leave it so */
+}
+
+static void
+conf_089_shared_memory_tracking(void)
+{
+    par_shm *shm = par_shm_create(fresh_name("tracking"), 10, NULL);
+
+    must(shm != NULL && only_child(attach_and_end, segment) == 0);
+    par_shm *other = par_shm_attach(segment);
+    must(other != NULL);
+    par_shm_free(other);
+    par_shm_free(shm);
+}
+
+static int
+create_persistent(void *arg)
+{
+    return par_shm_create(arg, 10, &(par_shm_opts){ .persistent = true }) != NULL ? 0 : 1;
+}
+
+static void
+conf_090_shared_memory_untracking(void)
+{
+    fresh_name("untracking");
+    must(only_child(create_persistent, segment) == 0);
+    must(par_shm_sweep(NULL, NULL) >= 0);
+    par_shm *shm = par_shm_attach(segment);
+    must(shm != NULL && par_shm_unlink(segment) == 0);
+    par_shm_free(shm);
+}
+
+static void
+must_hold(const par_shareable_list *list, ssize_t i, const char *expected)
+{
+    par_obj *item = par_shareable_list_get(list, i);
+    char *text = par_obj_repr(item);
+
+    must(text != NULL && strcmp(text, expected) == 0);
+    free(text);
+    par_obj_free(item);
+}
+
+static void
+conf_093_shareable_list_basics(void)
+{
+    par_obj *items = par_tuple(par_str("howdy"), par_bytes("HoWdY", 5), par_float(-273.154), par_int(100), par_none(),
+                               par_bool(true), par_int(42));
+    par_shareable_list *list = par_shareable_list_create(fresh_name("list"), items, NULL);
+    static const char *const expected[] = { "'howdy'", "b'HoWdY'", "-273.154", "100", "None", "True", "42" };
+
+    must(list != NULL && par_shareable_list_len(list) == 7);
+    for (int i = 0; i < 7; i++)
+        must_hold(list, i, expected[i]);
+    par_obj *hundred = par_int(100);
+    must(par_shareable_list_count(list, hundred) == 1 && par_shareable_list_index(list, hundred) == 3);
+    par_obj_free(hundred);
+    must(par_shareable_list_set(list, 4, par_str("without")) == 0); /* another type */
+    must_hold(list, 4, "'without'");
+    must(par_shareable_list_set(list, 3, par_int(42)) == 0);
+    must_fail(par_shareable_list_set(list, 4, par_str("far too many")), EMSGSIZE);
+    must_hold(list, 4, "'without'");
+    must_hold(list, 3, "42"); /* neighbours are untouched */
+    must_hold(list, 5, "True");
+    par_obj *none = par_shareable_list_get(list, 7);
+    must(none == NULL && errno == ENOENT);
+    par_shareable_list *other = par_shareable_list_attach(segment);
+    must(other != NULL && par_shareable_list_set(other, -1, par_float(1.5)) == 0);
+    must_hold(list, 6, "1.5");
+    par_shareable_list_free(other);
+    par_shareable_list_free(list);
+    par_obj_free(items);
+}
+
+static void
+conf_094_shareable_list_attach_after_unlink(void)
+{
+    par_obj *items = par_tuple(par_int(1), par_int(2));
+    par_shareable_list *list = par_shareable_list_create(fresh_name("unlinked"), items, NULL);
+
+    must(list != NULL && par_shm_unlink(segment) == 0);
+    errno = 0;
+    par_shareable_list *other = par_shareable_list_attach(segment);
+    must(other == NULL && errno == ENOENT);
+    must_hold(list, 1, "2");
+    par_shareable_list_free(list);
+    par_obj_free(items);
+}
+
 const struct behaviour shared_behaviours[] = {
     PASSES(073, value, IN_BOTH,
            "int, double, short, long long, char: zero at first, set by one, changed by the other under its lock",
@@ -337,21 +555,25 @@ const struct behaviour shared_behaviours[] = {
     PASSES(081, copy, IN_PROCESSES, "a copy does not change with its original", "par_value, par_shared_strdup"),
     PASSES(082, heap, IN_PROCESSES, "5000 random blocks never overlap, and all the memory comes back",
            "par_shared_alloc, par_shared_free"),
-    MISSING(083, shared_memory_basics, "a named segment: size, attaching, data, errors, unlinking twice", "par_shm_create"),
-    MISSING(084, invalid_shared_memory_creation, "no size, too large a size, no name", "par_shm_create"),
+    PASSES(083, shared_memory_basics, IN_PROCESSES, "a named segment: size, attaching, data, errors, unlinking twice",
+           "par_shm_create"),
+    PASSES(084, invalid_shared_memory_creation, IN_PROCESSES, "no size, too large a size, no name", "par_shm_create"),
     CANNOT(085, name_with_embedded_null, "a C string ends at its NUL, so that no name can hold one"),
-    MISSING(086, name_with_colon, "a name with a colon is a name like any other", "par_shm_create"),
-    MISSING(087, shared_memory_across_processes, "a child attaches by name", "par_shm_attach"),
-    MISSING(088, shared_memory_cleaned_after_process_termination, "the creator is terminated, its segment vanishes",
-            "par_shm_create"),
-    MISSING(089, shared_memory_tracking, "an attacher that ends does not destroy the segment", "par_shm_attach"),
-    MISSING(090, shared_memory_untracking, "a segment outlives its creator if so asked", "par_shm_create"),
+    PASSES(086, name_with_colon, IN_PROCESSES, "a name with a colon is a name like any other", "par_shm_create"),
+    PASSES(087, shared_memory_across_processes, IN_PROCESSES, "a child attaches by name", "par_shm_attach"),
+    PASSES(088, shared_memory_cleaned_after_process_termination, IN_PROCESSES,
+           "the creator is terminated, its segment is not found any more", "par_shm_create"),
+    PASSES(089, shared_memory_tracking, IN_PROCESSES, "an attacher that ends does not destroy the segment", "par_shm_attach"),
+    PASSES(090, shared_memory_untracking, IN_PROCESSES, "a segment outlives its creator if so asked",
+           "par_shm_opts.persistent"),
     CANNOT(
         091, shared_memory_manager_basics,
         "libpar's shared blocks have no name and no manager: par_shared_free frees one, and all go with the family's last process"),
     CANNOT(092, shared_memory_server_ignores_sigint, "as 091: there is no such server"),
-    MISSING(093, shareable_list_basics, "every type, replacing in place, errors, index, count, copy, attaching",
-            "par_shareable_list_create"),
-    MISSING(094, shareable_list_attach_after_unlink, "attaching after the unlink is an error", "par_shareable_list_attach"),
+    PASSES(093, shareable_list_basics, IN_PROCESSES,
+           "every type, count, index, replacing in place, another type, too long, neighbours untouched, attaching",
+           "par_shareable_list_create"),
+    PASSES(094, shareable_list_attach_after_unlink, IN_PROCESSES, "attaching after the unlink is an error",
+           "par_shareable_list_attach"),
     END_OF_TABLE
 };

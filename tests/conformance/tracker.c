@@ -4,6 +4,8 @@
  */
 #include "conformance.h"
 
+#include <stdio.h>
+
 static int
 nothing(void *arg)
 {
@@ -78,8 +80,47 @@ conf_165_raw_fork(void)
     must(kill(raw->child, 0) == 0 && par_event_set(&raw->go) == 0 && reap(raw->child) == 0);
 }
 
+/* ---- 161: names that the dead have left */
+
+struct leak {
+    par_event made;
+    char name[64];
+};
+
+static int
+leak_name(void *arg)
+{
+    struct leak *leak = arg;
+
+    must(par_shm_create(leak->name, 4096, NULL) != NULL && par_event_set(&leak->made) == 0);
+    for (;;)
+        pause();
+}
+
+static void
+note_name(const char *name, size_t size, void *arg)
+{
+    struct leak *leak = arg;
+
+    if (strcmp(name, leak->name) == 0 && size == 4096)
+        leak->name[0] = '\0';
+}
+
+static void
+conf_161_leaked_names(void)
+{
+    struct leak *leak = shared(struct leak);
+
+    snprintf(leak->name, sizeof leak->name, "libpar-leak-%d", (int)getpid());
+    par_process *leaker = par_process_start(leak_name, leak, 0, NULL);
+    must(leaker != NULL && par_event_wait(&leak->made, soon()) == 0);
+    must(par_shm_sweep(note_name, leak) >= 0 && leak->name[0] != '\0'); /* it lives */
+    must(par_process_kill(leaker) == 0 && child_end(leaker) == -SIGKILL);
+    must(par_shm_sweep(note_name, leak) >= 1 && leak->name[0] == '\0');
+}
+
 const struct behaviour tracker_behaviours[] = {
-    MISSING(161, leaked_names, "segments of dead owners are unlinked, and told", "par_shm_create"),
+    PASSES(161, leaked_names, IN_PROCESSES, "segments of dead owners are unlinked, and told", "par_shm_sweep"),
     CANNOT(162, tracker_signals,
            "libpar has no tracker process: the kernel takes the arena back with the family's last process"),
     CANNOT(163, tracker_reused, "as 162: there is no tracker that children could use"),

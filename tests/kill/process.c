@@ -97,7 +97,48 @@ no_preparation(int which)
     (void)pari_self();
 }
 
+/* ---- a name in /dev/shm */
+
+static char *
+segment_name(void)
+{
+    static char name[64];
+
+    snprintf(name, sizeof name, "libpar-kill-%d", (int)page->note[6]);
+    return name;
+}
+
+static void
+set_up_segment(void)
+{
+    (void)pari_self();
+    atomic_store(&page->note[6], getpid());
+    leak_mark();
+}
+
+static void
+make_segment(int which)
+{
+    atomic_store(&page->victim[which].result, par_shm_create(segment_name(), 100, NULL) != NULL);
+}
+
+/* The name is free again, or can be taken; then nothing is left. */
+static void
+check_segment(void)
+{
+    char path[80];
+    par_shm *shm = par_shm_create(segment_name(), 200, NULL);
+
+    expect(LEAKED, shm != NULL);
+    expect(TORN, par_shm_size(shm) == 200);
+    par_shm_free(shm);
+    snprintf(path, sizeof path, "/dev/shm/%s", segment_name());
+    expect(LEAKED, access(path, F_OK) != 0);
+    leak_check(0);
+}
+
 const struct op process_ops[] = {
+    { .group = "process", .name = "shm_create", .setup = set_up_segment, .act = make_segment, .check = check_segment },
     { .group = "process",
       .name = "process_start_join",
       .setup = set_up,
