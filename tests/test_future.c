@@ -391,7 +391,7 @@ START_TEST(terminate_ends_all_futures)
     ck_assert_int_eq(errno, ECANCELED);
     ck_assert_int_ge(par_future_get(running, NULL, SOON), 0);
     ck_assert_int_eq(par_future_status(running, &status), 0);
-    ck_assert_int_eq(status.state, _i == PAR_THREADS ? PAR_OK : PAR_CANCELLED);
+    ck_assert(status.state == PAR_OK || (_i == PAR_PROCESSES && status.state == PAR_CANCELLED)); /* it may see the end first */
     par_future_free(running);
     par_future_free(queued);
     par_pool_free(pool);

@@ -109,11 +109,13 @@ lose_locked(struct pari_crew *crew, unsigned index, const struct pari_end *end, 
         return false;
     if (find_lost_item(crew, index, task, &item))
         lose_item(crew, index, task, item, end, text);
-    task->is_late = false;
     if (is_whole(task) || task->is_dropped)
         pari_task_end(crew->pool, task);
-    else
+    else {
+        task->is_late = false; /* its time begins anew */
+        atomic_store(&task->job->stop, 0);
         pari_line_push(crew->pool, task, true);
+    }
     return true;
 }
 
