@@ -602,6 +602,94 @@ START_TEST(nested_too_deep_is_eloop)
 }
 END_TEST
 
+/* ---- objects that name others */
+
+START_TEST(list_in_a_list_sees_what_comes_later)
+{
+    begin_list();
+    par_list *inner = par_manager_list(manager, SOON), *again;
+    par_obj *value;
+    ck_assert_ptr_nonnull(inner);
+    ck_assert_int_eq(par_list_append(list, par_list_value(inner), SOON), 0);
+    ck_assert_int_eq(par_list_append(inner, par_str("hello"), SOON), 0);
+    par_list_free(inner); /* it is named by the other one */
+    value = par_list_get(list, 0, SOON);
+    again = par_manager_list_of(manager, value, SOON);
+    ck_assert_ptr_nonnull(again);
+    ck_assert_int_eq(par_list_append(again, par_int(1), SOON), 0);
+    par_obj *copy = par_list_copy(again, SOON);
+    char *text = par_obj_repr(copy);
+    ck_assert_str_eq(text, "['hello', 1]");
+    free(text);
+    par_obj_free(copy);
+    par_list_free(again);
+    ck_assert_int_eq(par_list_clear(list, SOON), 0);
+    par_list *other = par_manager_list(manager, SOON);
+    par_list_free(other); /* a moment to look for what is named by nobody */
+    again = par_manager_list_of(manager, value, SOON);
+    ck_assert_ptr_null(again);
+    ck_assert_int_eq(errno, EINVAL);
+    par_obj_free(value);
+    end();
+}
+END_TEST
+
+START_TEST(dicts_name_each_other_in_a_ring)
+{
+    begin_list();
+    par_dict *a = par_manager_dict(manager, SOON), *b = par_manager_dict(manager, SOON);
+    ck_assert_int_eq(par_dict_set(a, par_str("b"), par_tuple(par_int(1), par_dict_value(b)), SOON), 0);
+    ck_assert_int_eq(par_dict_set(b, par_str("a"), par_dict_value(a), SOON), 0);
+    par_dict_free(b);
+    par_obj *pair = par_dict_get(a, par_str("b"), SOON);
+    b = par_manager_dict_of(manager, par_obj_item(pair, 1), SOON);
+    ck_assert_ptr_nonnull(b);
+    ck_assert_int_eq(par_dict_len(b, SOON), 1);
+    ck_assert_ptr_null(par_manager_list_of(manager, par_obj_item(pair, 1), SOON));
+    ck_assert_int_eq(errno, EINVAL);
+    ck_assert_ptr_null(par_manager_dict_of(manager, par_obj_item(pair, 0), SOON));
+    par_dict_free(a);
+    par_dict_free(b); /* nobody else names them now: both are dropped */
+    par_list *other = par_manager_list(manager, SOON);
+    par_list_free(other);
+    ck_assert_ptr_null(par_manager_dict_of(manager, par_obj_item(pair, 1), SOON));
+    par_obj_free(pair);
+    end();
+}
+END_TEST
+
+/* ---- namespace */
+
+START_TEST(namespace_has_attributes)
+{
+    begin_list();
+    par_namespace *ns = par_manager_namespace(manager, SOON);
+    char *text = NULL;
+    size_t size;
+    FILE *file = open_memstream(&text, &size);
+    ck_assert_ptr_nonnull(ns);
+    ck_assert_int_eq(par_namespace_set(ns, "x", par_int(10), SOON), 0);
+    ck_assert_int_eq(par_namespace_set(ns, "y", par_str("hello"), SOON), 0);
+    ck_assert_int_eq(par_namespace_set(ns, "_z", par_float(12.3), SOON), 0);
+    par_obj *x = par_namespace_get(ns, "x", SOON);
+    ck_assert_int_eq(par_obj_as_int(x, 0), 10);
+    par_obj_free(x);
+    ck_assert_int_eq(par_namespace_print(ns, file, SOON), 0);
+    ck_assert_int_eq(par_namespace_del(ns, "x", SOON), 0);
+    ck_fails(par_namespace_del(ns, "x", SOON), ENOENT);
+    ck_fails_null(par_namespace_get(ns, "x", SOON), ENOENT);
+    ck_fails_null(par_namespace_get(ns, "", SOON), EINVAL);
+    ck_fails(par_namespace_set(ns, NULL, par_int(1), SOON), EINVAL);
+    ck_fails(par_namespace_set(NULL, "x", par_int(1), SOON), EINVAL);
+    ck_fails(par_namespace_print(ns, NULL, SOON), EINVAL);
+    fclose(file);
+    ck_assert_str_eq(text, "Namespace(x=10, y='hello')\n");
+    free(text);
+    par_namespace_free(ns);
+    end();
+}
+END_TEST
+
 START_TEST(nowait_asks_nothing)
 {
     begin_list();
@@ -714,6 +802,9 @@ main(void)
     tcase_add_test(wrong_use, no_value_is_enomem);
     tcase_add_test(wrong_use, a_value_that_is_part_of_another_is_einval);
     tcase_add_test(wrong_use, nested_too_deep_is_eloop);
+    tcase_add_test(wrong_use, list_in_a_list_sees_what_comes_later);
+    tcase_add_test(wrong_use, dicts_name_each_other_in_a_ring);
+    tcase_add_test(wrong_use, namespace_has_attributes);
     tcase_add_test(wrong_use, nowait_asks_nothing);
     tcase_add_test(wrong_use, an_interrupted_call_is_eintr);
     tcase_add_test(wrong_use, a_deadline_passes_while_the_server_is_stopped);

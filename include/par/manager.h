@@ -44,6 +44,7 @@ PAR_BEGIN_DECLS
 typedef struct par_manager par_manager;
 typedef struct par_list par_list;
 typedef struct par_dict par_dict;
+typedef struct par_namespace par_namespace;
 
 /* ---- manager */
 
@@ -252,6 +253,49 @@ PAR_API int par_dict_add(par_dict *dict, par_obj *key, int64_t n, par_time deadl
  * Errors: those of every call; EINVAL `file` is NULL; what writing to the file gives.
  * Safe: any thread, forked child. */
 PAR_API int par_dict_print(par_dict *dict, FILE *file, par_time deadline);
+
+/* ---- lists and dicts in lists and dicts */
+
+/* A value that names the list, or the dict: put into another list or dict (or a message) it stands for the one in the server, which
+ * lives on as long as a value there names it, also when its maker has freed it; so what is appended to it later is seen from there.
+ * Errors: EINVAL (no such handle), ENOMEM.
+ * Safe: any thread, forked child. */
+PAR_API par_obj *par_list_value(const par_list *list) PAR_MUST_CHECK;
+PAR_API par_obj *par_dict_value(const par_dict *dict) PAR_MUST_CHECK;
+
+/* A handle of the calling process to the list, or dict, that a value names (as par_list_get returned it, say). The value stays the
+ * caller's.
+ * Errors: those of every call; EINVAL also if the value names none, or one that is gone; ENOSPC shared memory is full.
+ * Safe: any thread, forked child. */
+PAR_API par_list *par_manager_list_of(par_manager *manager, const par_obj *value, par_time deadline) PAR_MUST_CHECK
+    PAR_RELEASED_BY(par_list_free);
+PAR_API par_dict *par_manager_dict_of(par_manager *manager, const par_obj *value, par_time deadline) PAR_MUST_CHECK
+    PAR_RELEASED_BY(par_dict_free);
+
+/* ---- namespace: names with values, as attributes in Python */
+
+/* As par_list_free.
+ * Safe: any thread, forked child. */
+PAR_API void par_namespace_free(par_namespace *ns);
+
+/* A new, empty namespace in the server.
+ * Errors: those of every call; ENOSPC shared memory is full.
+ * Safe: any thread, forked child. */
+PAR_API par_namespace *par_manager_namespace(par_manager *manager, par_time deadline) PAR_MUST_CHECK
+    PAR_RELEASED_BY(par_namespace_free);
+
+/* Set, get and delete what has this name.
+ * Errors: those of every call; EINVAL also for an empty name, or one that is no UTF-8; ELOOP the value is nested too deep; get and del:
+ * ENOENT there is none.
+ * Safe: any thread, forked child. */
+PAR_API int par_namespace_set(par_namespace *ns, const char *name, par_obj *value, par_time deadline);
+PAR_API par_obj *par_namespace_get(par_namespace *ns, const char *name, par_time deadline) PAR_MUST_CHECK;
+PAR_API int par_namespace_del(par_namespace *ns, const char *name, par_time deadline);
+
+/* Print it and a newline as Python does, "Namespace(x=10, y='hello')", without names that begin with an underscore.
+ * Errors: those of every call; EINVAL `file` is NULL; those of fwrite(3).
+ * Safe: any thread, forked child. */
+PAR_API int par_namespace_print(par_namespace *ns, FILE *file, par_time deadline);
 
 PAR_END_DECLS
 

@@ -115,3 +115,15 @@ par_dict_print(par_dict *dict, FILE *file, par_time deadline)
 {
     return pari_proxy_print(dict, PARI_DICT_PROXY, file, deadline);
 }
+
+par_obj *
+par_dict_value(const par_dict *dict)
+{
+    return pari_proxy_value(dict, PARI_DICT_PROXY, PARI_DICT_CLASS);
+}
+
+par_dict *
+par_manager_dict_of(par_manager *manager, const par_obj *value, par_time deadline)
+{
+    return pari_proxy_of(manager, value, PARI_DICT_CLASS, PARI_DICT_PROXY, sizeof(par_dict), deadline);
+}

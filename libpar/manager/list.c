@@ -160,3 +160,15 @@ par_list_print(par_list *list, FILE *file, par_time deadline)
 {
     return pari_proxy_print(list, PARI_LIST_PROXY, file, deadline);
 }
+
+par_obj *
+par_list_value(const par_list *list)
+{
+    return pari_proxy_value(list, PARI_LIST_PROXY, PARI_LIST_CLASS);
+}
+
+par_list *
+par_manager_list_of(par_manager *manager, const par_obj *value, par_time deadline)
+{
+    return pari_proxy_of(manager, value, PARI_LIST_CLASS, PARI_LIST_PROXY, sizeof(par_list), deadline);
+}

@@ -6,6 +6,8 @@
  */
 #include "proxy.h"
 
+#include "../object/object.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,10 +32,25 @@ drop_object(const struct pari_proxy *proxy)
     pari_client_tell(&proxy->server, "decref", par_tuple(par_str(proxy->ident)));
 }
 
+/* The handle of an object of which this process has a reference. */
+static void *
+publish(struct pari_proxy *made, enum pari_kind kind, size_t size)
+{
+    struct pari_proxy *proxy = pari_handle_new(kind, size);
+
+    if (proxy == NULL) {
+        drop_object(made);
+        return NULL;
+    }
+    made->handle = proxy->handle;
+    *proxy = *made;
+    return proxy;
+}
+
 void *
 pari_proxy_new(par_manager *manager, const char *type, enum pari_kind kind, size_t size, par_time deadline)
 {
-    struct pari_proxy made, *proxy;
+    struct pari_proxy made;
     par_obj *reply;
 
     if (pari_manager_server(manager, &made.server) != 0)
@@ -41,14 +58,35 @@ pari_proxy_new(par_manager *manager, const char *type, enum pari_kind kind, size
     reply = pari_client_control(&made.server, "create", par_tuple(par_str(type)), deadline);
     if (reply == NULL || read_ident(reply, made.ident) != 0)
         return NULL;
-    proxy = pari_handle_new(kind, size);
-    if (proxy == NULL) {
-        drop_object(&made);
+    return publish(&made, kind, size);
+}
+
+par_obj *
+pari_proxy_value(const void *p, enum pari_kind kind, const char *class)
+{
+    const struct pari_proxy *proxy = p;
+
+    return pari_handle_check(p, kind) == 0 ? pari_obj_record(class, par_tuple(par_str(proxy->ident))) : NULL;
+}
+
+void *
+pari_proxy_of(par_manager *manager, const par_obj *value, const char *class, enum pari_kind kind, size_t size,
+              par_time deadline)
+{
+    const char *ident = pari_proxy_ident(value, class);
+    struct pari_proxy made;
+    par_obj *reply;
+
+    if (pari_manager_server(manager, &made.server) != 0)
         return NULL;
-    }
-    made.handle = proxy->handle;
-    *proxy = made;
-    return proxy;
+    if (ident == NULL || strlen(ident) >= sizeof made.ident)
+        return pari_null(EINVAL);
+    (void)strcpy(made.ident, ident);
+    reply = pari_client_control(&made.server, "incref", par_tuple(par_str(ident)), deadline);
+    if (reply == NULL)
+        return NULL;
+    par_obj_free(reply);
+    return publish(&made, kind, size);
 }
 
 void

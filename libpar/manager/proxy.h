@@ -24,6 +24,11 @@ int pari_manager_server(const par_manager *manager, struct pari_server *server);
 void *pari_proxy_new(par_manager *manager, const char *type, enum pari_kind kind, size_t size, par_time deadline);
 void pari_proxy_free(void *proxy, enum pari_kind kind);
 
+/* A value that names the object, a record of this class (store.h); and a new handle to the one that a value names. */
+par_obj *pari_proxy_value(const void *proxy, enum pari_kind kind, const char *class);
+void *pari_proxy_of(par_manager *manager, const par_obj *value, const char *class, enum pari_kind kind, size_t size,
+                    par_time deadline);
+
 /* Call a method of the object: its result, or NULL and errno. `args` is a tuple and is taken
  * over; NULL: making it has failed, with errno. */
 par_obj *pari_proxy_get(const void *proxy, enum pari_kind kind, const char *method, par_obj *args, par_time deadline);

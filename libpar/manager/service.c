@@ -80,8 +80,11 @@ request_is_valid(const par_obj *whole)
 
 /* 1: read. 0: a message whose values cannot be taken; it has been answered. -1: not a request. */
 static int
-request_read(struct request *request, const unsigned char *message, size_t length, struct pari_buffer *out)
+request_read(struct pari_service *service, struct request *request, const unsigned char *message, size_t length,
+             struct pari_buffer *out)
 {
+    if (!service->store.may_nest)
+        service->store.may_nest = memmem(message, length, PARI_PROXY_TEXT, sizeof PARI_PROXY_TEXT - 1) != NULL;
     request->whole = NULL;
     if (pari_message_read_request(message, length, request->copy[0], request->copy[1], &request->args)) {
         request->ident = request->copy[0];
@@ -131,7 +134,7 @@ int
 pari_service_call(struct pari_service *service, const unsigned char *message, size_t length, struct pari_buffer *out)
 {
     struct request request;
-    int answered, read = request_read(&request, message, length, out);
+    int answered, read = request_read(service, &request, message, length, out);
 
     if (read <= 0)
         return read;
@@ -173,6 +176,8 @@ create(struct pari_service *service, par_obj *args, struct pari_buffer *out)
     char ident[PARI_IDENT_SIZE];
     par_obj *value = first_value(args);
 
+    if (service->store.n_held > service->store.n / 2) /* some of them may be named by nobody any more */
+        pari_store_collect(&service->store);
     if (value == NULL || pari_store_add(&service->store, value, ident) != 0)
         return refuse_errno(out, NULL);
     if (answer_new(out, par_tuple(par_str(ident), pari_method_names(value))) == 0)
@@ -223,6 +228,8 @@ static int
 number_of_objects(struct pari_service *service, par_obj *args, struct pari_buffer *out)
 {
     (void)args;
+    if (service->store.may_nest)
+        pari_store_collect(&service->store);
     return answer_new(out, par_int((int64_t)service->store.n));
 }
 
@@ -261,7 +268,7 @@ int
 pari_service_control(struct pari_service *service, const unsigned char *message, size_t length, struct pari_buffer *out)
 {
     struct request request;
-    int outcome, read = request_read(&request, message, length, out);
+    int outcome, read = request_read(service, &request, message, length, out);
 
     if (read <= 0)
         return read;

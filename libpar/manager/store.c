@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FIRST_CAPACITY 16
 
@@ -75,14 +76,92 @@ pari_store_find(struct pari_store *store, const char *ident)
     return object->value != NULL && object->generation == name >> 32 ? object : NULL;
 }
 
-void
-pari_store_release(struct pari_store *store, struct pari_object *object)
+static void
+drop(struct pari_store *store, struct pari_object *object)
 {
-    if (--object->references > 0)
-        return;
     par_obj_free(object->value);
     object->value = NULL;
     object->next_free = store->first_free;
     store->first_free = (size_t)(object - store->object) + 1;
     store->n--;
+}
+
+/* ---- objects that are named by the values of others */
+
+const char *
+pari_proxy_ident(const par_obj *value, const char *class)
+{
+    const char *name = par_obj_record_name(value);
+
+    if (name == NULL || par_obj_len(value) != 1)
+        return NULL;
+    if (class != NULL ? strcmp(name, class) != 0 : strcmp(name, PARI_LIST_CLASS) != 0 && strcmp(name, PARI_DICT_CLASS) != 0)
+        return NULL;
+    return par_obj_as_str(par_obj_item(value, 0), NULL);
+}
+
+/* Mark it and put it on the line of those whose values are to be looked at: its new head. */
+static size_t
+mark(struct pari_store *store, struct pari_object *object, size_t line)
+{
+    if (object == NULL || object->is_marked)
+        return line;
+    object->is_marked = true;
+    object->next_free = line;
+    return (size_t)(object - store->object) + 1;
+}
+
+/* Values are nested to a bounded depth, chains of objects are not: they go by the line. */
+static size_t
+mark_named(struct pari_store *store, const par_obj *value, size_t line)
+{
+    const char *ident = pari_proxy_ident(value, NULL);
+    int type = par_obj_type(value);
+    const par_obj *key, *item;
+    size_t pos = 0;
+
+    if (ident != NULL)
+        return mark(store, pari_store_find(store, ident), line);
+    if (type == PAR_DICT)
+        while (par_obj_next(value, &pos, &key, &item))
+            line = mark_named(store, item, line);
+    else if (type == PAR_LIST || type == PAR_TUPLE)
+        for (size_t i = 0; i < par_obj_len(value); i++)
+            line = mark_named(store, par_obj_item(value, i), line);
+    return line;
+}
+
+void
+pari_store_collect(struct pari_store *store)
+{
+    size_t line = 0;
+
+    for (size_t i = 0; i < store->n_places; i++)
+        store->object[i].is_marked = store->object[i].value == NULL; /* free places are left alone */
+    for (size_t i = 0; i < store->n_places; i++)
+        if (store->object[i].references > 0)
+            line = mark(store, &store->object[i], line);
+    while (line != 0) {
+        struct pari_object *object = &store->object[line - 1];
+        line = mark_named(store, object->value, object->next_free);
+    }
+    store->n_held = 0;
+    for (size_t i = 0; i < store->n_places; i++) {
+        struct pari_object *object = &store->object[i];
+        if (!object->is_marked)
+            drop(store, object);
+        else if (object->value != NULL && object->references == 0)
+            store->n_held++;
+    }
+}
+
+void
+pari_store_release(struct pari_store *store, struct pari_object *object)
+{
+    if (object->references == 0 || --object->references > 0)
+        return;
+    if (store->may_nest)
+        pari_store_collect(store);
+    else
+        drop(store, object);
 }

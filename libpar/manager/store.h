@@ -14,14 +14,17 @@
 /* A name is never given twice, so that the proxy of a dropped object finds nothing. */
 struct pari_object {
     par_obj *value;      /* a list or a dict; NULL: the place is free */
-    uint32_t references; /* proxies' owners: dropped at zero */
+    uint32_t references; /* proxies' owners: at zero it is dropped, unless the value of another one names it */
     uint32_t generation;
-    size_t next_free;
+    size_t next_free; /* index + 1: of a free place; while marking, of a marked object whose value is to be looked at */
+    bool is_marked;
 };
 
 struct pari_store {
     struct pari_object *object;
     size_t n, n_places, capacity, first_free; /* objects; places used so far; places; index + 1, 0 = none */
+    size_t n_held;                            /* objects without references, named by others when they were last looked for */
+    bool may_nest;                            /* some value may name an object */
 };
 
 /* Keep a value, which is taken over, with one reference; its name goes to `ident`. -1 ENOMEM. */
@@ -29,6 +32,16 @@ int pari_store_add(struct pari_store *store, par_obj *value, char ident[PARI_IDE
 
 /* NULL: there is no object of that name. Valid until the next add. */
 struct pari_object *pari_store_find(struct pari_store *store, const char *ident);
+
+/* A value that names an object is a record of one of these classes, with the object's name. */
+#define PARI_LIST_CLASS "multiprocessing.managers.ListProxy"
+#define PARI_DICT_CLASS "multiprocessing.managers.DictProxy"
+#define PARI_PROXY_TEXT "Proxy" /* what the pickle of each has in it */
+
+const char *pari_proxy_ident(const par_obj *value, const char *class); /* NULL: it is none of that class (NULL: of either) */
+
+/* Drop those that have no references and are named by no value that is kept. */
+void pari_store_collect(struct pari_store *store);
 
 /* One reference less; the last takes the object along. */
 void pari_store_release(struct pari_store *store, struct pari_object *object);

@@ -234,7 +234,8 @@ enum pari_kind {
     PARI_FUTURE,
     PARI_IMAP,
     PARI_SHM,
-    PARI_SHAREABLE_LIST
+    PARI_SHAREABLE_LIST,
+    PARI_NAMESPACE_PROXY
 };
 
 struct pari_handle {

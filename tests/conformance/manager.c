@@ -73,6 +73,16 @@ conf_123_list(void)
     for (ssize_t i = par_list_len(list, soon()); i-- > 0;) /* as Python's iteration: by length and index */
         par_obj_free(par_list_get(list, i, soon()));
     must(par_list_clear(list, soon()) == 0 && par_list_len(list, soon()) == 0);
+    par_list *outer = par_manager_list(manager, soon()); /* [list], and then list.append('hello') */
+    must(outer != NULL && par_list_append(outer, par_list_value(list), soon()) == 0);
+    must(par_list_append(list, par_str("hello"), soon()) == 0);
+    par_obj *named = par_list_get(outer, 0, soon());
+    par_list *inner = par_manager_list_of(manager, named, soon());
+    must(inner != NULL);
+    must_be(par_list_copy(inner, soon()), "['hello']");
+    par_obj_free(named);
+    par_list_free(inner);
+    par_list_free(outer);
     par_list_free(list);
     par_manager_free(manager);
 }
@@ -101,7 +111,52 @@ conf_124_dict(void)
     must(par_dict_get(dict, par_int(65), soon()) == NULL && errno == ENOENT);
     must(par_dict_contains(dict, par_int(66), soon()) == 1 && par_dict_del(dict, par_int(66), soon()) == 0);
     must(par_dict_len(dict, soon()) == 3 && par_dict_clear(dict, soon()) == 0 && par_dict_len(dict, soon()) == 0);
+    par_dict *pets = par_manager_dict(manager, soon());
+    must(pets != NULL && par_dict_set(pets, par_str("ferrets"), par_int(2), soon()) == 0);
+    must(par_dict_set(dict, par_str("pets"), par_dict_value(pets), soon()) == 0);
+    par_dict_free(pets); /* its maker's handle */
+    par_obj *named = par_dict_get(dict, par_str("pets"), soon());
+    pets = par_manager_dict_of(manager, named, soon());
+    must(pets != NULL && par_dict_set(pets, par_str("blue"), par_str("Fjord"), soon()) == 0);
+    must_be(par_dict_copy(pets, soon()), "{'ferrets': 2, 'blue': 'Fjord'}");
+    par_obj_free(named);
+    par_dict_free(pets);
     par_dict_free(dict);
+    par_manager_free(manager);
+}
+
+/* ---- 126: namespace */
+
+static int
+set_attribute(void *arg)
+{
+    return par_namespace_set(arg, "job", par_str("Builder"), soon());
+}
+
+static void
+conf_126_namespace(void)
+{
+    par_manager *manager = new_manager();
+    par_namespace *ns = par_manager_namespace(manager, soon());
+
+    must(ns != NULL && par_namespace_set(ns, "name", par_str("Bob"), soon()) == 0);
+    must(peer_end(peer_start(set_attribute, ns)) == 0);
+    must(par_namespace_set(ns, "_hidden", par_str("hidden"), soon()) == 0);
+    must_be(par_namespace_get(ns, "name", soon()), "'Bob'");
+    must_be(par_namespace_get(ns, "job", soon()), "'Builder'");
+    must(par_namespace_del(ns, "job", soon()) == 0);
+    must_fail(par_namespace_del(ns, "job", soon()), ENOENT);
+    errno = 0;
+    par_obj *gone = par_namespace_get(ns, "job", soon());
+    must(gone == NULL && errno == ENOENT);
+    char *text = NULL;
+    size_t size;
+    FILE *file = open_memstream(&text, &size);
+    must(file != NULL && par_namespace_print(ns, file, soon()) == 0);
+    fclose(file);
+    must(strcmp(text, "Namespace(name='Bob')\n") == 0);
+    free(text);
+    par_namespace_free(ns);
     par_manager_free(manager);
 }
 
@@ -191,23 +246,22 @@ conf_131_initializer(void)
 #define OWN_TYPES "a manager's server keeps values and calls no function of the program, "
 
 const struct behaviour manager_behaviours[] = {
-    PARTLY(
+    PASSES(
         123, list, IN_BOTH,
         "ranges, extend, set, insert, delete, remove, index, count, pop, reverse, sort, walking; a list in a list sees what is "
         "appended later",
-        "par_manager_list", "a par_list as a value"),
-    PARTLY(124, dict, IN_BOTH, "copy, keys, values, get, pop, delete, clear; a dict in a dict outlives its maker's handle",
-           "par_manager_dict", "a par_dict as a value"),
+        "par_manager_list, par_list_value"),
+    PASSES(124, dict, IN_BOTH, "copy, keys, values, get, pop, delete, clear; a dict in a dict outlives its maker's handle",
+           "par_manager_dict, par_dict_value"),
     MISSING(125, nested_queue, "a queue as an item of a list and as a value of a dict", "par_manager_queue"),
-    MISSING(126, namespace, "attributes are set, got and deleted", "par_manager_namespace"),
+    PASSES(126, namespace, IN_BOTH, "attributes are set, got and deleted", "par_manager_namespace"),
     CANNOT(127, remote,
            "a manager serves the family of the process that started it, to which its proxies come by fork; there is no address "
            "for strangers to connect to"),
     PASSES(128, rapid_restart, IN_PROCESSES,
            "the address is free again at once; while it is used, a second server is EADDRINUSE",
            "par_manager_start, par_manager_free"),
-    MISSING(129, sync_manager_types, "each of 18 types is used in a child and looked at in the parent",
-            "par_manager_namespace"),
+    MISSING(129, sync_manager_types, "each of 18 types is used in a child and looked at in the parent", "par_manager_queue"),
     CANNOT(130, mymanager, OWN_TYPES "so that there are no types to register and no methods to expose or hide"),
     PASSES(131, initializer, IN_PROCESSES,
            "it runs once in each worker and leaves it a state; a pool whose initializer refuses says ENOTRECOVERABLE",
