@@ -474,10 +474,38 @@ END_TEST
 /* ---- options */
 
 static const char *const examples[] = {
-    "01_threads_processes", "02_interface",    "03_pool", "04_memory", "05_shared_memory", "06_server_process",
-    "07_thread_lock",       "08_process_lock", "09_pipe", "10_queue",  "11_kill",          "12_survivors"
+    "01_threads_processes", "02_interface",    "03_pool",       "04_memory", "05_shared_memory", "06_server_process",
+    "07_thread_lock",       "08_process_lock", "09_pipe",       "10_queue",  "11_kill",          "12_survivors",
+    "13_pipeline",          "14_batch",        "15_event_loop", "16_prefork"
 };
 enum { N_EXAMPLES = sizeof examples / sizeof *examples };
+
+/* ---- programs as they are written with it */
+
+START_TEST(pipeline_accounts_for_every_line)
+{
+    expect("13_pipeline --quick", "59 of 60 lines weighed, 1 lost with a worker; the reader was never more than 10 ahead\n"
+                                  "all accounted for\n");
+}
+END_TEST
+
+START_TEST(batch_counts_all_files_but_the_broken_one)
+{
+    expect("14_batch --quick", "1275 words in 51 files, 1 not read (broken.txt: No such file or directory)\n");
+}
+END_TEST
+
+START_TEST(event_loop_hears_everything)
+{
+    expect("15_event_loop --quick", "30 words heard from 3 processes, 3 ends, the clock ticked meanwhile\n");
+}
+END_TEST
+
+START_TEST(prefork_server_answers_every_client)
+{
+    expect("16_prefork --quick", "server 1 ended with -9, another one takes its place\n30 of 30 clients were answered\n");
+}
+END_TEST
 
 START_TEST(every_example_has_a_quick_way)
 {
@@ -550,6 +578,12 @@ main(void)
     tcase_add_loop_test(locks, list_is_in_order_with_the_lock_only, 0, 2);
     tcase_add_loop_test(locks, list_is_in_order_with_the_lock_every_time, 0, 2);
     tcase_add_loop_test(locks, short_sleeps_are_owned_up_to, 0, 2);
+
+    TCase *programs = fixture_case(suite, "programs");
+    tcase_add_test(programs, pipeline_accounts_for_every_line);
+    tcase_add_test(programs, batch_counts_all_files_but_the_broken_one);
+    tcase_add_test(programs, event_loop_hears_everything);
+    tcase_add_test(programs, prefork_server_answers_every_client);
 
     add_interface_tests(suite);
 
