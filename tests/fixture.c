@@ -86,6 +86,15 @@ stock_descriptors(struct stock *stock)
     closedir(directory);
 }
 
+/* Suites that run at the same time make names, too: "libpar-<what>-<pid>", or ones that the library makes up. */
+static bool
+is_of_another_suite(const char *name)
+{
+    char mine[24];
+    snprintf(mine, sizeof mine, "-%d", (int)getpid());
+    return strncmp(name, "psm_", 4) == 0 || (strncmp(name, "libpar-", 7) == 0 && strstr(name, mine) == NULL);
+}
+
 static void
 stock_shm(struct stock *stock)
 {
@@ -93,7 +102,8 @@ stock_shm(struct stock *stock)
     if (directory == NULL)
         return;
     for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
-        stock_add(stock, "shm", entry->d_name, "");
+        if (!is_of_another_suite(entry->d_name))
+            stock_add(stock, "shm", entry->d_name, "");
     closedir(directory);
 }
 

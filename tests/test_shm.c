@@ -64,11 +64,14 @@ END_TEST
 
 START_TEST(name_that_is_made_up_is_one_of_pythons)
 {
+    struct stat file;
     par_shm *shm = par_shm_create(NULL, 1, NULL);
     ck_assert_ptr_nonnull(shm);
     ck_assert_uint_eq(strlen(par_shm_name(shm)), 12);
     ck_assert_int_eq(strncmp(par_shm_name(shm), "psm_", 4), 0);
+    strcpy(name, par_shm_name(shm));
     par_shm_free(shm);
+    ck_assert(!file_exists(name, &file));
 }
 END_TEST
 
@@ -188,11 +191,11 @@ make_and_wait(void *arg)
     memcpy(par_shm_data(shm), "left", 5);
     pid_t child = fork(); /* which inherits what there is to inherit */
     if (child == 0) {
+        atomic_store(&page->is_made, 1);
         for (int i = 0; i < 20000 && getppid() != 1; i++)
             nap();
         _exit(0);
     }
-    atomic_store(&page->is_made, 1);
     for (;;)
         pause();
 }
