@@ -120,7 +120,8 @@ PAR_API par_process *par_process_current(void);
 PAR_API par_process *par_process_parent(void);
 
 /* The children of this process that still run and whose handles were not freed, oldest first: stores up to `max` borrowed
- * handles in `list` (which may be NULL if max is 0) and returns how many there are. Reaps the ended ones as a side effect.
+ * handles in `list` (which may be NULL if max is 0) and returns how many there are. What other threads start and free meanwhile may
+ * be among them or not. Reaps the ended ones as a side effect.
  * Safe: any thread, forked child. */
 PAR_API size_t par_process_active_children(par_process **list, size_t max);
 
