@@ -8,6 +8,7 @@
 #include <par/shared.h>
 #include <par/sync.h>
 #include <pthread.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -310,6 +311,41 @@ START_TEST(slot_whose_byte_is_held_is_passed_over)
 }
 END_TEST
 
+static int
+hold_byte_for_a_moment(void *arg)
+{
+    struct stage *s = arg;
+
+    if (pari_record_lock(pari_arena_fd, pari_slot_of(s->member)) != 0)
+        return 1;
+    par_event_set(&s->born);
+    (void)poll(NULL, 0, 30);
+    return 0; /* whereby it is free */
+}
+
+static int
+be_born_there(void *arg)
+{
+    struct stage *s = arg;
+
+    return pari_member_born(s->member) == 0 ? 0 : 1;
+}
+
+/* As by one that was given up, and comes to be born into the slot only now. */
+START_TEST(birth_waits_for_a_byte_that_another_one_has_for_a_moment)
+{
+    struct stage *s = make_stage();
+    pid_t late;
+    s->member = pari_member_reserve();
+    ck_assert_uint_ne(s->member, 0);
+    late = fixture_fork(hold_byte_for_a_moment, s);
+    ck_assert_int_eq(par_event_wait(&s->born, par_in(20)), 0);
+    ck_assert_int_eq(fixture_in_child(be_born_there, s), 0);
+    ck_assert_int_eq(fixture_wait(late), 0);
+    pari_member_release(s->member);
+}
+END_TEST
+
 static void *
 take_over(void *arg)
 {
@@ -596,6 +632,7 @@ main(void)
     tcase_add_test(several, stopped_is_not_dead);
     tcase_add_test(several, end_of_the_main_thread_is_no_death);
     tcase_add_test(several, slot_whose_byte_is_held_is_passed_over);
+    tcase_add_test(several, birth_waits_for_a_byte_that_another_one_has_for_a_moment);
     tcase_add_test(several, children_forked_while_threads_are_in_libpar_are_whole);
     tcase_add_test(several, slots_of_the_dead_are_used_again_under_another_name);
     tcase_add_test(several, starting_child_of_a_dead_parent_is_swept_and_cannot_be_born);

@@ -20,6 +20,7 @@
 enum slot_state { SLOT_FREE = 0, SLOT_STARTING, SLOT_LIVE, SLOT_DEAD /* being released */ };
 
 #define NO_EXIT_CODE INT32_MIN
+#define PATIENCE_NS 1000000000 /* of one whose byte another one has for a moment */
 
 _Atomic pari_member pari_me;
 pid_t pari_my_pid;
@@ -365,6 +366,22 @@ take_alive_word(struct pari_slot *slot)
     return 0;
 }
 
+/* A slot that was given up may still be somebody's who is born too late: until that one finds out it holds the byte for a moment. */
+static int
+lock_byte(const struct pari_slot *slot, unsigned index, uint64_t tag)
+{
+    static _Atomic uint32_t never;
+    struct pari_word word = { &never, 0 };
+    int64_t end = pari_now_ns() + PATIENCE_NS;
+
+    while (pari_record_lock(pari_arena_fd, index) != 0) {
+        if ((errno != EAGAIN && errno != EACCES) || atomic_load(&slot->tag) != tag || pari_now_ns() > end)
+            return -1;
+        (void)pari_futex_wait(&word, 1, pari_now_ns() + 1000000);
+    }
+    return 0;
+}
+
 int
 pari_member_born(pari_member member)
 {
@@ -374,7 +391,7 @@ pari_member_born(pari_member member)
 
     if (slot == NULL || state_of(tag) != SLOT_STARTING)
         return pari_fail(EINVAL);
-    if (pari_record_lock(pari_arena_fd, index) != 0)
+    if (lock_byte(slot, index, tag) != 0)
         return -1;
     /* Whose parent died may have been given up before the record lock was there to speak for it. */
     if (!atomic_compare_exchange_strong(&slot->tag, &tag, (tag & ~UINT64_C(0xff)) | SLOT_LIVE)) {
