@@ -20,9 +20,9 @@
 #define OP_MARK '('
 #define MAX_QUICK 512 /* bytes of arguments that are copied rather than read with what is around them */
 
-#define REQUEST_END "}t." /* an empty dict of keywords, a tuple of all since the mark, STOP */
-#define REPLY_END "\x86." /* a tuple of two, STOP */
-#define TUPLE_END "\x85." /* a tuple of one, STOP */
+#define REQUEST_END "}t."  /* an empty dict of keywords, a tuple of all since the mark, STOP */
+#define REPLY_END "\x86."  /* a tuple of two, STOP */
+#define ALONE_END "}\x86." /* as REQUEST_END, but a tuple of two */
 
 static void
 put_string(struct pari_buffer *out, const char *text)
@@ -146,15 +146,18 @@ read_string(const unsigned char *message, size_t end, size_t *at, char text[PARI
 static par_obj *
 read_value(const unsigned char *opcodes, size_t size)
 {
-    unsigned char alone[N_PROTO + MAX_QUICK + sizeof TUPLE_END];
+    unsigned char alone[N_PROTO + MAX_QUICK + sizeof ALONE_END];
     int saved = errno;
     par_obj *tuple, *value;
 
     memcpy(alone, PROTO, N_PROTO);
     memcpy(alone + N_PROTO, opcodes, size);
-    memcpy(alone + N_PROTO + size, TUPLE_END, sizeof TUPLE_END - 1);
-    tuple = pari_unpickle(alone, N_PROTO + size + sizeof TUPLE_END - 1);
-    value = tuple != NULL ? pari_obj_seq_take(tuple, 0) : NULL;
+    memcpy(alone + N_PROTO + size, ALONE_END, sizeof ALONE_END - 1);
+    tuple = pari_unpickle(alone, N_PROTO + size + sizeof ALONE_END - 1);
+    value = par_obj_type(tuple) == PAR_TUPLE && par_obj_len(tuple) == 2 && par_obj_type(par_obj_item(tuple, 1)) == PAR_DICT &&
+                    par_obj_len(par_obj_item(tuple, 1)) == 0
+                ? pari_obj_seq_take(tuple, 0)
+                : NULL;
     par_obj_free(tuple);
     errno = saved;
     return value;
