@@ -212,7 +212,7 @@ rest(struct server *server)
 
         cool_down(server, session);
         pari_mailbox_rest(session->box);
-        if (settle(server, session, pari_session_mail(session, &server->host)) != 0) /* it came just before */
+        if (settle(server, session, pari_session_mail(session, &server->host)) > 0) /* it came just before */
             return;
     }
 }
