@@ -19,7 +19,7 @@ make_box(void)
 {
     box = pari_mailbox_new(pari_self());
     ck_assert_ptr_nonnull(box);
-    ck_assert_ptr_eq(pari_mailbox_take((uintptr_t)box, getpid()), box);
+    ck_assert_ptr_eq(pari_mailbox_take((uintptr_t)box, box->offer, getpid()), box);
 }
 
 /* ---- what goes through */
@@ -109,18 +109,19 @@ START_TEST(offers_of_something_else_are_refused)
     int *value = par_value(int);
 
     make_box();
-    ck_fails_null(pari_mailbox_take((uintptr_t)box, getpid()), EINVAL); /* taken */
-    ck_fails_null(pari_mailbox_take(0, getpid()), EINVAL);
-    ck_fails_null(pari_mailbox_take(1, getpid()), EINVAL);
-    ck_fails_null(pari_mailbox_take(UINTPTR_MAX - 63, getpid()), EINVAL);
-    ck_fails_null(pari_mailbox_take((uintptr_t)value, getpid()), EINVAL);
-    ck_fails_null(pari_mailbox_take((uintptr_t)bytes, getpid()), EINVAL);
+    ck_fails_null(pari_mailbox_take((uintptr_t)box, box->offer, getpid()), EINVAL); /* taken */
+    ck_fails_null(pari_mailbox_take(0, 0, getpid()), EINVAL);
+    ck_fails_null(pari_mailbox_take(1, 0, getpid()), EINVAL);
+    ck_fails_null(pari_mailbox_take(UINTPTR_MAX - 63, 0, getpid()), EINVAL);
+    ck_fails_null(pari_mailbox_take((uintptr_t)value, 0, getpid()), EINVAL);
+    ck_fails_null(pari_mailbox_take((uintptr_t)bytes, 0, getpid()), EINVAL);
     pari_mailbox_free(box);
     box = pari_mailbox_new(pari_self());
-    ck_fails_null(pari_mailbox_take((uintptr_t)box, getppid()), EINVAL); /* another client's */
+    ck_fails_null(pari_mailbox_take((uintptr_t)box, box->offer - 1, getpid()), EINVAL); /* a late offer of the one before */
+    ck_fails_null(pari_mailbox_take((uintptr_t)box, box->offer, getppid()), EINVAL);    /* another client's */
     pari_mailbox_leave(box);
     box = pari_mailbox_new(pari_member_parent(pari_self())); /* another server's */
-    ck_fails_null(pari_mailbox_take((uintptr_t)box, getpid()), EINVAL);
+    ck_fails_null(pari_mailbox_take((uintptr_t)box, box->offer, getpid()), EINVAL);
     pari_mailbox_leave(box);
     par_shared_free(value);
 }
@@ -159,6 +160,7 @@ END_TEST
 struct offer {
     pari_member server;
     struct pari_mailbox *box;
+    uint64_t number;
     par_event made, taken;
 };
 
@@ -168,6 +170,7 @@ offer_and_die(void *arg)
     struct offer *offer = arg;
 
     offer->box = pari_mailbox_new(offer->server);
+    offer->number = offer->box->offer;
     par_event_set(&offer->made);
     return par_event_wait(&offer->taken, par_in(20));
 }
@@ -212,8 +215,7 @@ START_TEST(of_a_dead_client_it_is_the_servers)
     par_process *client;
     struct offer *offer = hear_offer(offer_and_die, &client);
 
-    ck_assert_ptr_eq(pari_mailbox_take((uintptr_t)offer->box, par_process_pid(client)), offer->box);
-    pari_mailbox_free(offer->box); /* too early */
+    ck_assert_ptr_eq(pari_mailbox_take((uintptr_t)offer->box, offer->number, par_process_pid(client)), offer->box);
     end_client(offer, client);
     ck_assert_uint_eq(pari_heap_owner(offer->box), pari_self());
     pari_mailbox_free(offer->box);
@@ -222,17 +224,35 @@ START_TEST(of_a_dead_client_it_is_the_servers)
 }
 END_TEST
 
-START_TEST(server_that_gives_up_ends_the_waiting)
+/* As of a client that asked what makes no sense: it is not left waiting, and the block is its own again. */
+START_TEST(server_that_gives_up_ends_the_waiting_and_inherits_nothing)
 {
+    size_t before = pari_heap_in_use();
     par_process *client;
     struct offer *offer = hear_offer(offer_and_ask, &client);
 
-    ck_assert_ptr_eq(pari_mailbox_take((uintptr_t)offer->box, par_process_pid(client)), offer->box);
+    ck_assert_ptr_eq(pari_mailbox_take((uintptr_t)offer->box, offer->number, par_process_pid(client)), offer->box);
     pari_mailbox_watch(offer->box);
-    pari_mailbox_free(offer->box); /* as one that was asked what makes no sense */
-    end_client(offer, client);
     pari_mailbox_free(offer->box);
+    end_client(offer, client);
     par_shared_free(offer);
+    ck_assert_uint_eq(pari_heap_in_use(), before);
+}
+END_TEST
+
+START_TEST(renounced_in_either_order_it_is_freed_once)
+{
+    size_t before = pari_heap_in_use();
+
+    make_box();
+    pari_mailbox_leave(box); /* it has the same heir, who renounces then */
+    ck_assert_uint_eq(pari_heap_owner(box), pari_self());
+    pari_heap_renounce(box);
+    ck_assert_uint_eq(pari_heap_in_use(), before);
+    box = pari_mailbox_new(pari_self());
+    ck_assert(pari_heap_share(box, pari_self(), pari_member_parent(pari_self()) + 1));
+    pari_mailbox_leave(box); /* the heir is no member: freed */
+    ck_assert_uint_eq(pari_heap_in_use(), before);
 }
 END_TEST
 
@@ -244,7 +264,7 @@ START_TEST(of_a_dead_client_nobody_can_take_it)
     pid_t pid = par_process_pid(client);
 
     end_client(offer, client);
-    ck_fails_null(pari_mailbox_take((uintptr_t)offer->box, pid), EINVAL);
+    ck_fails_null(pari_mailbox_take((uintptr_t)offer->box, offer->number, pid), EINVAL);
     par_shared_free(offer);
     ck_assert_uint_eq(pari_heap_in_use(), before);
 }
@@ -266,7 +286,8 @@ main(void)
     tcase_add_test(free, left_to_a_server_that_lives_it_is_the_servers);
     tcase_add_test(free, left_to_a_server_that_is_gone_it_is_freed);
     tcase_add_test(free, of_a_dead_client_it_is_the_servers);
-    tcase_add_test(free, server_that_gives_up_ends_the_waiting);
+    tcase_add_test(free, server_that_gives_up_ends_the_waiting_and_inherits_nothing);
+    tcase_add_test(free, renounced_in_either_order_it_is_freed_once);
     tcase_add_test(free, of_a_dead_client_nobody_can_take_it);
     return fixture_run(suite);
 }

@@ -198,6 +198,24 @@ START_TEST(bytes_without_sense_close_that_client_only)
 }
 END_TEST
 
+/* The two ways to read a request, as what libpar writes and as any pickle, refuse the same. In this one the end of the value begins an
+ * opcode whose operand lies behind it. */
+START_TEST(request_that_only_looks_like_ours_is_none)
+{
+    char forged[200] = "\x80\x03(X\1\0\0\0"
+                       "1X\6\0\0\0append"
+                       "X\x8c\0\0\0";
+    begin();
+    int fd = raw_accepted();
+    memset(forged + 25, 'a', 140);
+    memcpy(forged + 165, "\x85\x85q}t.", 6);
+    raw_send(fd, forged, 171);
+    ck_assert_ptr_null(raw_receive(fd));
+    close(fd);
+    end();
+}
+END_TEST
+
 START_TEST(random_bytes_do_no_harm)
 {
     begin_list();
@@ -608,6 +626,51 @@ START_TEST(clients_killed_in_calls_harm_nobody)
 }
 END_TEST
 
+/* The server comes to hear of a call that was given up at any moment of its link's life. */
+START_TEST(calls_that_are_given_up_leave_nothing)
+{
+    size_t before;
+    begin_list();
+    fill(1);
+    before = pari_heap_in_use();
+    for (int i = 0, n_late = 0; i < 20000 && n_late < 1500; i++)
+        n_late += par_list_append(list, par_int(i), par_in((5 + fixture_random_below(150)) * 1e-6)) != 0;
+    ck_assert_int_ge(par_list_len(list, SOON), 0);
+    assert_heap_becomes(before);
+    end();
+}
+END_TEST
+
+static void *
+go_on_later(void *arg)
+{
+    (void)poll(NULL, 0, 5);
+    (void)kill(*(pid_t *)arg, SIGCONT);
+    return NULL;
+}
+
+/* What was offered and given up lies before the server when the next mailbox is at the same address. */
+START_TEST(offers_that_come_late_take_nothing)
+{
+    size_t before;
+    begin_list();
+    fill(1);
+    pid_t server = server_pid();
+    before = pari_heap_in_use();
+    for (int i = 0; i < 30; i++) {
+        pthread_t thread;
+        kill(server, SIGSTOP);
+        for (int k = 0; k < 3; k++)
+            ck_fails(par_list_append(list, par_int(1), par_in(0.002)), ETIMEDOUT);
+        ck_assert_int_eq(pthread_create(&thread, NULL, go_on_later, &server), 0);
+        ck_assert_int_eq(par_list_append(list, par_int(1), SOON), 0);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    }
+    assert_heap_becomes(before);
+    end();
+}
+END_TEST
+
 static int
 make_lists_until_killed(void *arg)
 {
@@ -733,6 +796,7 @@ main(void)
     tcase_add_test(wire, an_unknown_request_is_a_traceback);
     tcase_add_test(wire, a_global_is_refused_and_nothing_is_called);
     tcase_add_test(wire, bytes_without_sense_close_that_client_only);
+    tcase_add_test(wire, request_that_only_looks_like_ours_is_none);
     tcase_add_test(wire, random_bytes_do_no_harm);
     tcase_add_test(wire, half_a_message_makes_nobody_wait);
     tcase_add_test(wire, a_client_that_never_reads_makes_nobody_wait);
@@ -755,6 +819,8 @@ main(void)
     tcase_add_test(threads, threads_share_a_proxy);
 
     TCase *deaths = fixture_case(suite, "deaths");
+    tcase_add_test(deaths, calls_that_are_given_up_leave_nothing);
+    tcase_add_test(deaths, offers_that_come_late_take_nothing);
     tcase_add_test(deaths, clients_killed_in_calls_harm_nobody);
     tcase_add_test(deaths, clients_killed_while_they_make_lists_leave_one_each_at_most);
     tcase_add_test(deaths, a_killed_server_is_epipe_for_all);

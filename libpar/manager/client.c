@@ -135,36 +135,43 @@ exchange(struct pari_link *link, const struct pari_server *server, const char *i
 {
     if (pari_message_request(&link->out, ident, method, args) != 0)
         return NULL; /* nothing was sent */
-    if (link->box != NULL && link->out.size - PARI_FRAME_HEADER <= PARI_MAILBOX_MAX)
+    if (link->is_taken && link->out.size - PARI_FRAME_HEADER <= PARI_MAILBOX_MAX)
         return ask_mailbox(link, server, deadline);
     return ask_socket(link, server, deadline);
 }
 
 /* ---- asking */
 
+static par_obj *
+offer_of(const struct pari_mailbox *box)
+{
+    return par_tuple(par_str("libpar"), par_int((int64_t)(uintptr_t)box), par_int(box != NULL ? (int64_t)box->offer : 0));
+}
+
 /* A link that may call methods. */
 static int
 open_link(struct pari_link *link, const struct pari_server *server, par_time deadline)
 {
-    struct pari_mailbox *box;
-    par_obj *offer, *reply;
+    par_obj *offer, *reply = NULL;
 
     if (link->fd >= 0)
         return 0;
-    box = pari_mailbox_new(server->member);
-    offer = par_tuple(par_str("libpar"), par_int((int64_t)(uintptr_t)box));
-    reply = offer != NULL && pari_link_open(link, server, deadline) == 0
-                ? exchange(link, server, NULL, "accept_connection", offer, deadline)
-                : NULL;
+    link->box = pari_mailbox_new(server->member);
+    offer = offer_of(link->box);
+    if (offer != NULL && pari_link_open(link, server, deadline) == 0)
+        reply = exchange(link, server, NULL, "accept_connection", offer, deadline);
     par_obj_free(offer);
-    if (par_obj_type(reply) == PAR_BOOL && par_obj_as_int(reply, 0) == 1)
-        link->box = box;
-    else
-        pari_mailbox_leave(box); /* the server has not taken it, or is gone */
-    if (reply == NULL)
+    if (reply == NULL) {
         pari_link_close(link);
+        return -1;
+    }
+    link->is_taken = par_obj_type(reply) == PAR_BOOL && par_obj_as_int(reply, 0) == 1;
+    if (!link->is_taken) {
+        pari_mailbox_leave(link->box);
+        link->box = NULL;
+    }
     par_obj_free(reply);
-    return reply != NULL ? 0 : -1;
+    return 0;
 }
 
 static par_obj *

@@ -94,6 +94,7 @@ pari_link_close(struct pari_link *link)
 
     pari_mailbox_leave(link->box); /* before the server learns that it may free it */
     link->box = NULL;
+    link->is_taken = false;
     pari_fd_close(link->fd);
     link->fd = -1;
     pari_inbox_clear(&link->in);
@@ -114,6 +115,7 @@ forget_links(void)
         }
         c->link.in.size = 0;
         c->link.box = NULL;
+        c->link.is_taken = false;
         c->link.fd = -1;
         c->n_users = 0;
         (void)pari_mutex_init(&c->mutex); /* has worked on this very memory before */

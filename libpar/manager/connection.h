@@ -24,6 +24,7 @@ struct pari_link {
     struct pari_buffer out; /* the message to send, its header included */
     struct pari_inbox in;
     struct pari_mailbox *box; /* NULL: the socket does it alone */
+    bool is_taken;            /* the mailbox, by the server: it is used */
 };
 
 int pari_link_open(struct pari_link *link, const struct pari_server *server, par_time deadline);

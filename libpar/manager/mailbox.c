@@ -61,11 +61,13 @@ copy_out(const struct pari_mail *mail, void *data)
 struct pari_mailbox *
 pari_mailbox_new(pari_member server)
 {
+    static _Atomic uint64_t n_offers;
     struct pari_mailbox *box = pari_handle_new_private(PARI_MAILBOX, sizeof *box);
 
     if (box == NULL)
         return NULL;
     box->server = server;
+    box->offer = atomic_fetch_add(&n_offers, 1);
     atomic_store(&box->request.cpu, -1);
     atomic_store(&box->answer.cpu, -1);
     return box;
@@ -139,20 +141,23 @@ pari_mailbox_await(struct pari_mailbox *box, void *data, par_time deadline)
 /* ---- the server */
 
 static bool
-is_offer(const struct pari_mailbox *box, pid_t client)
+is_offer(const struct pari_mailbox *box, uint64_t offer, pid_t client)
 {
-    return pari_handle_check(box, PARI_MAILBOX) == 0 && box->server == pari_self() &&
+    return pari_handle_check(box, PARI_MAILBOX) == 0 && box->server == pari_self() && box->offer == offer &&
            pari_member_pid(box->handle.creator) == client;
 }
 
 struct pari_mailbox *
-pari_mailbox_take(uintptr_t address, pid_t client)
+pari_mailbox_take(uintptr_t address, uint64_t offer, pid_t client)
 {
-    struct pari_mailbox *box = (struct pari_mailbox *)address; /* checked by the next line, and again once it cannot go away */
+    struct pari_mailbox *box = (struct pari_mailbox *)address; /* checked by the next line */
 
-    if (!is_offer(box, client) || !pari_heap_share(box, box->handle.creator, pari_self()) || !is_offer(box, client))
+    if (!is_offer(box, offer, client) || !pari_heap_share(box, box->handle.creator, pari_self()))
         return pari_null(EINVAL);
-    return box;
+    if (is_offer(box, offer, client)) /* now that it cannot go away */
+        return box;
+    pari_heap_renounce(box);
+    return pari_null(EINVAL);
 }
 
 void
@@ -160,12 +165,12 @@ pari_mailbox_free(struct pari_mailbox *box)
 {
     if (box == NULL)
         return;
+    atomic_store(&box->is_over, true);
+    pari_eventcount_notify(&box->answered, 1);
     if (pari_heap_owner(box) == pari_self() || pari_member_is_dead(box->handle.creator))
         pari_handle_free(box);
-    else {
-        atomic_store(&box->is_over, true);
-        pari_eventcount_notify(&box->answered, 1);
-    }
+    else
+        pari_heap_renounce(box); /* the last touch */
 }
 
 bool

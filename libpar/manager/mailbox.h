@@ -16,7 +16,9 @@
  *   is_over     set by the server that will answer no more, and notified
  *   answered    the client sleeps on it; notified by the server after each answer
  * The block is the client's; once the server has taken it, the server inherits it (pari_heap_share). The client leaves it before it
- * closes the socket; the server, once the socket has ended, frees it if the client has left or died.
+ * closes the socket. When the server ends the session it frees the mailbox if the client has left or died, and else renounces it: then
+ * it is the client's alone again. An offer names a mailbox by its address and a number, so that one which comes late cannot be taken
+ * for the next mailbox at that address.
  * If the client dies here: a request that was counted is carried out, others are not; if the server dies, the client finds out.
  */
 #ifndef PARI_MAILBOX_H
@@ -37,6 +39,7 @@ struct pari_mail {
 struct pari_mailbox {
     struct pari_handle handle; /* constant, like the next one; its creator is the client */
     pari_member server;
+    uint64_t offer; /* no other mailbox of its client has it, nor had one at this address */
     _Atomic bool is_watched;
     _Atomic bool is_over;
     struct pari_eventcount answered;
@@ -58,8 +61,8 @@ ssize_t pari_mailbox_await(struct pari_mailbox *box, void *data, par_time deadli
 
 /* ---- the server */
 
-/* What a client, of this pid, has offered. NULL: it is no mailbox of that client's for this server. */
-struct pari_mailbox *pari_mailbox_take(uintptr_t address, pid_t client);
+/* What a client, of this pid, has offered. NULL: it is no mailbox of that client's for this server, or not any more. */
+struct pari_mailbox *pari_mailbox_take(uintptr_t address, uint64_t offer, pid_t client);
 /* It will answer no more: its client's socket has ended, or what it asks makes no sense. NULL is fine. */
 void pari_mailbox_free(struct pari_mailbox *box);
 

@@ -186,11 +186,12 @@ create(struct pari_service *service, par_obj *args, struct pari_buffer *out)
     return -1;
 }
 
-/* (name of the client), and for libpar's own the address of a mailbox. */
+/* (name of the client), and for libpar's own the address and the number of a mailbox. */
 static int
 accept_connection(struct pari_service *service, par_obj *args, struct pari_buffer *out)
 {
     service->offered = (uint64_t)par_obj_as_int(par_obj_item(args, 1), 0);
+    service->offer = (uint64_t)par_obj_as_int(par_obj_item(args, 2), 0);
     return answer_new(out, par_none());
 }
 

@@ -11,8 +11,8 @@
 
 struct pari_service {
     struct pari_store store;
-    bool is_over;     /* it was told to shut down */
-    uint64_t offered; /* by the client that was accepted last: the address of a mailbox, 0 none */
+    bool is_over;            /* it was told to shut down */
+    uint64_t offered, offer; /* by the client that was accepted last: a mailbox's address (0 none) and number */
 };
 
 enum { PARI_SERVICE_DONE = 0, PARI_SERVICE_ACCEPTED = 1 };

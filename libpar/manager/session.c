@@ -80,12 +80,12 @@ send_answer(struct pari_session *session)
 
 /* What it offered when it was accepted; it is told whether that was taken. */
 static int
-take_mailbox(struct pari_session *session, uint64_t offered)
+take_mailbox(struct pari_session *session, const struct pari_service *service)
 {
     par_obj *yes;
     int told;
 
-    session->box = pari_mailbox_take((uintptr_t)offered, pari_socket_peer(session->fd));
+    session->box = pari_mailbox_take((uintptr_t)service->offered, service->offer, pari_socket_peer(session->fd));
     if (session->box == NULL)
         return 0;
     yes = par_bool(true);
@@ -102,7 +102,7 @@ answer_control(struct pari_session *session, struct pari_host *host, const unsig
     session->calls_objects = outcome == PARI_SERVICE_ACCEPTED;
     session->is_last = !session->calls_objects;
     if (session->calls_objects && host->service.offered != 0)
-        return take_mailbox(session, host->service.offered);
+        return take_mailbox(session, &host->service);
     return outcome < 0 ? -1 : 0;
 }
 
@@ -126,8 +126,8 @@ pari_session_mail(struct pari_session *session, struct pari_host *host)
     if (length < 0 || answer(session, host, message, (size_t)length) != 0)
         return -1;
     if (pari_mailbox_answer(session->box, session->out.data + PARI_FRAME_HEADER, session->out.size - PARI_FRAME_HEADER))
-        session->sent = session->out.size;
-    else if (send_answer(session) != 0 || watch(session, host) != 0)
+        session->sent = session->out.size; /* send_answer gives a large buffer back */
+    if (send_answer(session) != 0 || watch(session, host) != 0)
         return -1;
     return 1;
 }

@@ -541,6 +541,21 @@ pari_heap_leave(void *p)
 }
 
 void
+pari_heap_renounce(void *p)
+{
+    struct pari_block *block = (struct pari_block *)p - 1;
+    pari_member me = pari_self();
+
+    if (pari_heap_lock() != 0)
+        return; /* it is swept when this process ends */
+    if (atomic_load_explicit(&block->owner, memory_order_relaxed) == me)
+        bequeath(block); /* its owner has left it just before, and there is no further heir */
+    else if (block->next == me)
+        block->next = 0;
+    pari_heap_unlock();
+}
+
+void
 pari_heap_fate(void *p, const _Atomic uint8_t *fate, uint8_t keep)
 {
     struct pari_block *block = (struct pari_block *)p - 1;

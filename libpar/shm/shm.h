@@ -147,7 +147,8 @@ void pari_heap_fate(void *block, const _Atomic uint8_t *fate, uint8_t keep);
 /* The block is its owner's and, when that one leaves it or dies, the heir's; once the heir's slot is released it is freed instead. The
  * heir frees it when its owner has left it or is dead. False: it is no live block of that owner's, or has an heir. */
 bool pari_heap_share(void *block, pari_member owner, pari_member heir);
-void pari_heap_leave(void *block); /* by its owner, who must not touch it any more */
+void pari_heap_leave(void *block);    /* by its owner, who must not touch it any more */
+void pari_heap_renounce(void *block); /* by its heir, who must not touch it any more: it is freed if its owner has left it */
 pari_member pari_heap_owner(const void *block);
 void pari_heap_sweep(pari_member dead);        /* free what a dead member owned */
 size_t pari_heap_in_use(void);                 /* bytes in live blocks: for leak tests */
