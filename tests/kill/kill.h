@@ -109,8 +109,9 @@ void helper_await(int i);                   /* until it is asleep */
 void helper_join(int i);                    /* it must end soon and be fine */
 
 void leak_mark(void);
-void leak_check(size_t slack); /* sweeps, then there is no more than at the mark and `slack` bytes */
-void give_back_victims(void);  /* join and free the victims that are par_processes */
+void leak_check(size_t slack);      /* sweeps, then there is no more than at the mark and `slack` bytes */
+void leak_check_soon(size_t slack); /* the same, of what a server frees when it comes to hear of a death */
+void give_back_victims(void);       /* join and free the victims that are par_processes */
 size_t live_slots(void);
 
 /* ---- trace.c */

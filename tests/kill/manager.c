@@ -23,7 +23,8 @@ make(void)
     manager = par_manager_start(NULL);
     expect_ready(manager != NULL);
     list = par_manager_list(manager, soon());
-    expect_ready(list != NULL);
+    expect_ready(list != NULL && par_list_len(list, soon()) == 0); /* the world's own link is there */
+    leak_mark();
 }
 
 /* ---- the client dies */
@@ -45,6 +46,7 @@ check_client(void)
     expect(DUPLICATED, n <= n_victims);
     expect_done(par_list_append(list, par_int(9), soon()));
     expect(TORN, par_list_len(list, soon()) == n + 1);
+    leak_check_soon(0);
     par_list_free(list);
     par_manager_free(manager);
 }
@@ -69,6 +71,7 @@ check_lists(void)
         expect(HUNG, another != NULL && par_list_append(another, par_int(1), soon()) == 0);
         par_list_free(another);
     }
+    leak_check_soon(2 * 512); /* handles that nobody knows */
     par_list_free(list);
     par_manager_free(manager);
 }
@@ -80,6 +83,7 @@ set_up_dict(void)
     dict = par_manager_dict(manager, soon());
     expect_ready(dict != NULL);
     expect_ready(par_dict_set(dict, par_str("both"), par_int(0), soon()) == 0);
+    leak_mark();
 }
 
 static void
@@ -101,6 +105,7 @@ check_dict(void)
     both = par_dict_get(dict, par_str("both"), soon());
     expect(TORN, both != NULL && par_obj_as_int(both, -1) >= has_ended(0) && par_obj_as_int(both, -1) <= 2);
     par_obj_free(both);
+    leak_check_soon(0);
     par_dict_free(dict);
     par_list_free(list);
     par_manager_free(manager);

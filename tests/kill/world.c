@@ -151,6 +151,18 @@ leak_check(size_t slack)
 }
 
 void
+leak_check_soon(size_t slack)
+{
+    par_time start = par_now();
+
+    while (pari_heap_in_use() > mark + slack && par_since(start) < PATIENCE) {
+        (void)pari_registry_sweep();
+        nap();
+    }
+    leak_check(slack);
+}
+
+void
 give_back_victims(void)
 {
     for (int i = 0; i < 2; i++)
