@@ -222,6 +222,22 @@ START_TEST(end_that_nobody_received_is_closed)
 }
 END_TEST
 
+START_TEST(end_behind_a_big_message_is_closed_too)
+{
+    static char big[300000];
+    char c;
+    size_t before = pari_heap_in_use();
+    make_pipes();
+    ck_assert_int_eq(par_conn_send(end[1], big, sizeof big, PAR_NOWAIT), 0);
+    ck_assert_int_eq(par_conn_send_conn(end[1], other[1], PAR_NOWAIT), 0);
+    par_conn_free(end[0]);
+    par_conn_free(end[1]);
+    ck_fails(par_conn_recv(other[0], &c, 1, par_in(20)), EPIPE);
+    par_conn_free(other[0]);
+    ck_assert_uint_eq(pari_heap_in_use(), before);
+}
+END_TEST
+
 static int
 send_the_end_and_die(void *arg)
 {
@@ -305,6 +321,7 @@ main(void)
     tcase_add_test(ends, end_belongs_to_who_receives_it);
     tcase_add_test(ends, end_comes_back_in_the_same_process);
     tcase_add_test(ends, end_that_nobody_received_is_closed);
+    tcase_add_test(ends, end_behind_a_big_message_is_closed_too);
     tcase_add_test(ends, end_of_a_dead_sender_ends_its_stream);
     tcase_add_test(ends, wrong_use_is_told);
     tcase_add_test(ends, full_pipe_times_out);

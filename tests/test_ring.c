@@ -158,7 +158,7 @@ begin(void)
 static void
 end(void)
 {
-    pari_ring_clear(ring);
+    pari_ring_clear(ring, NULL);
     ck_assert_uint_eq(pari_heap_in_use(), in_use);
     free_ring();
 }

@@ -169,6 +169,7 @@ adopt(struct par_conn *c, par_conn *end)
     }
     end->fd = pari_fd_track(fd);
     end->seen.value = 0;
+    end->watcher = 0; /* also if it was here before: the descriptor is another one */
     atomic_store(&end->owner, pari_self());
     return end;
 }

@@ -30,8 +30,7 @@ par_conn_fileno(par_conn *c)
     if (pari_conn_check(c) != 0)
         return -1;
     if (c->in != NULL && !pari_conn_is_watched(c))
-        pari_eventcount_fence(
-            &c->in->readable); /* whether it can is known before a bell is armed by a call that may not sleep */
+        pari_eventcount_fence(&c->in->readable); /* whether there is one is known before a bell is armed */
     c->watcher = pari_conn_owner(c);
     return c->fd;
 }
@@ -77,26 +76,13 @@ par_conn_close(par_conn *c)
         close_end(c);
 }
 
-/* What nobody has received. */
-static void
-clear(struct pari_ring *ring)
-{
-    struct pari_message m;
-
-    while (pari_ring_next(ring, &m) == 1 && m.body == NULL) {
-        pari_parcel_abandon(ring, &m);
-        pari_ring_remove(ring, &m);
-    }
-    pari_ring_clear(ring);
-}
-
 static void
 destroy(struct pipe *pipe)
 {
     pari_heap_own(pipe, pari_self()); /* should we die now, it is swept */
     for (int side = 0; side < 2; side++)
         if (pipe->end[side].in != NULL)
-            clear(&pipe->end[side].in->ring);
+            pari_ring_clear(&pipe->end[side].in->ring, pari_parcel_abandon);
     pipe->end[0].handle.key = pipe->end[1].handle.key = 0;
     (void)pari_heap_free(pipe); /* it is a block, which is all that can be wrong */
 }

@@ -76,7 +76,7 @@ par_queue_free(par_queue *q)
     if (pari_handle_check_mine(q, PARI_QUEUE) == 0) {
         par_queue_close(q);
         pari_heap_own(q, pari_self()); /* should we die now, it is swept */
-        pari_ring_clear(&q->ring);
+        pari_ring_clear(&q->ring, NULL);
         pari_account_free_all(q);
         pari_handle_free(q);
     }

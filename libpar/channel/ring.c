@@ -187,13 +187,15 @@ pari_ring_repair_get(struct pari_ring *ring)
 }
 
 void
-pari_ring_clear(struct pari_ring *ring)
+pari_ring_clear(struct pari_ring *ring, void (*drop)(const struct pari_ring *ring, const struct pari_message *m))
 {
     struct pari_message m;
 
     pari_ring_repair_put(ring);
     (void)pari_ring_repair_get(ring); /* the count does not matter any more */
     while (pari_ring_next(ring, &m) == 1) {
+        if (drop != NULL)
+            drop(ring, &m);
         if (m.body != NULL) {
             pari_ring_remove_body(ring, &m);
             pari_body_free(m.body);

@@ -80,7 +80,8 @@ struct pari_message { /* a checked copy of what the ring says about its next mes
 /* The capacity to use for what the user asked: 0 = standard. 0 with EOVERFLOW. */
 uint64_t pari_ring_capacity(uint64_t asked, uint64_t standard);
 void pari_ring_init(struct pari_ring *ring, unsigned char *bytes, uint64_t capacity);
-void pari_ring_clear(struct pari_ring *ring); /* free all bodies; nobody uses the ring any more */
+/* Nobody uses the ring any more: free all bodies. `drop` (or NULL) is called for each message before it goes. */
+void pari_ring_clear(struct pari_ring *ring, void (*drop)(const struct pari_ring *ring, const struct pari_message *m));
 
 /* After the death of a producer (consumer), by the one who holds its side. */
 void pari_ring_repair_put(struct pari_ring *ring);
