@@ -22,9 +22,8 @@ lines_of() {
 
 draw_bars() {
     lines_of "$1" | awk -F '\t' '{ printf "%s\t%s\t%s\t%s\n", $2, $3, $4, $5 }' >"$scratch/bars"
-    gnuplot <<-PLOT
+    (cd "$scratch" && gnuplot) >"$pictures/$1.svg" <<-PLOT
 	set terminal svg size 720,$((110 + 24 * $(wc -l <"$scratch/bars"))) font "sans-serif,12" background "white"
-	set output "$pictures/$1.svg"
 	set title "$1"
 	set xlabel "$2 (logarithmic)"
 	set logscale x
@@ -33,8 +32,8 @@ draw_bars() {
 	set grid xtics
 	set key off
 	set datafile separator "\t"
-	plot "$scratch/bars" using 2:0:3:4:ytic(1) with xerrorbars linecolor "gray60" linewidth 2, \
-	     "$scratch/bars" using 2:0 with points linecolor "black" pointtype 7 pointsize 0.7
+	plot "bars" using 2:0:3:4:ytic(1) with xerrorbars linecolor "gray60" linewidth 2, \
+	     "bars" using 2:0 with points linecolor "black" pointtype 7 pointsize 0.7
 	PLOT
 }
 
@@ -45,11 +44,10 @@ draw_curve() {
     }'
     plots=
     for file in "$scratch"/curve.*; do
-        plots="$plots${plots:+, }'$file' using 1:2:3:4 with yerrorlines title '${file##*/curve.}'"
+        plots="$plots${plots:+, }'${file##*/}' using 1:2:3:4 with yerrorlines title '${file##*/curve.}'"
     done
-    gnuplot <<-PLOT
+    (cd "$scratch" && gnuplot) >"$pictures/$1.svg" <<-PLOT
 	set terminal svg size 720,480 font "sans-serif,12" background "white"
-	set output "$pictures/$1.svg"
 	set title "$1"
 	set xlabel "$1"
 	set ylabel "$2"
