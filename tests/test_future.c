@@ -677,6 +677,7 @@ START_TEST(stream_names_the_items_that_died_in_chunks)
         par_pool_imap(pool, die_on_seven, count_up, &c, sizeof(int), sizeof(long), &(par_imap_opts){ .chunk = 25 });
     for (int i = 0; i < 100; i++) {
         ck_assert_int_eq(par_imap_next(imap, &result, &status, SOON), i % 10 == 7 ? 2 : 1);
+        ck_assert_int_eq(status.tries, 1); /* also what comes after a death in the same chunk */
         ck_assert_uint_eq(status.index, (unsigned)i);
         ck_assert_int_eq(status.state, i % 10 == 7 ? PAR_LOST : PAR_OK);
         if (i % 10 != 7)

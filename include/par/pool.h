@@ -52,7 +52,7 @@ typedef struct par_status {
     int code;       /* what the task returned, or its dead worker's exit code (-signal if a signal ended it) */
     int signal;     /* the signal that ended its worker, or 0 */
     pid_t pid;      /* the worker that died on it, or 0 */
-    unsigned tries; /* how often it was started: 0 or 1 */
+    unsigned tries; /* how often it was started; more than once only with par_task_opts.retries */
     char text[100]; /* the same in words, never empty: "worker 4711 killed by SIGKILL" */
 } par_status;
 
@@ -75,8 +75,8 @@ typedef struct par_pool_opts {
     const void *initarg; /* its argument: a copy for each worker if initarg_size > 0, else the pointer itself */
     size_t initarg_size;
 
-    /* Runs in each worker that leaves by itself: after max_tasks or par_pool_close, and on threads and serial also after par_pool_terminate or
-     * par_pool_free. A process worker that is terminated does not run it: close and join first if it matters. */
+    /* Runs in each worker that leaves by itself: after max_tasks or par_pool_close, and on threads and serial also after
+     * par_pool_terminate or par_pool_free. A process worker that is terminated does not run it: close and join first if it matters. */
     void (*finalizer)(void *state);
 
     /* A worker that has run so many items leaves by itself, and a fresh one takes its place: against leaks and ageing in what tasks
@@ -115,8 +115,7 @@ typedef struct par_job_opts {
 /* End the pool's workers and free it, whatever state it is in: as par_pool_terminate, then waits for up to 5 s, and kills after the
  * first. NULL is fine; in another process than the pool's creator it does nothing. A map that another thread has running is
  * cancelled and waited for; a pool whose threads do not end is left to them (its memory is not freed), as is one that is freed from
- * inside its own task or a callback. Futures of the pool that have not ended are
- * cancelled, and stay to be freed. Keeps errno.
+ * inside its own task or a callback. Futures of the pool that have not ended are cancelled, and stay to be freed. Keeps errno.
  * Safe: any thread, but nobody else may use the pool any more; forked child (no effect). */
 PAR_API void par_pool_free(par_pool *pool);
 

@@ -21,7 +21,7 @@ struct pari_supervisor {
 
 /* ---- outcomes that no worker can write */
 
-/* Item `item` will have no result. */
+/* Item `item` will have no result. The next one of the task is tried for the first time. */
 static void
 settle(struct par_future *task, uint64_t item, int state, const struct pari_end *end, const char *text)
 {
@@ -38,6 +38,7 @@ settle(struct par_future *task, uint64_t item, int state, const struct pari_end 
         (void)snprintf(failure->text, sizeof failure->text, "%s", text);
         atomic_store(&failure->is_valid, 1);
     }
+    task->tries = 0;
     atomic_store(&job->status[item], PARI_FINAL(state));
 }
 

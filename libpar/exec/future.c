@@ -258,6 +258,8 @@ pari_future_item(const struct par_future *future, uint64_t item)
     status.code = failure->code;
     status.signal = failure->signal;
     status.pid = failure->pid;
+    if (status.state != PAR_FAILED)
+        status.tries = failure->tries;
     memcpy(status.text, failure->text, sizeof status.text - 1);
     if (status.text[0] == '\0')
         (void)snprintf(status.text, sizeof status.text, "returned %d", status.code);
