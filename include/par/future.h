@@ -26,9 +26,11 @@ typedef struct par_imap par_imap;
 typedef struct par_task_opts {
     const void *ctx; /* what the task gets as ctx: a copy if ctx_size > 0, else the pointer itself */
     size_t ctx_size;
-    double
-        timeout; /* seconds that the task may run. One that takes longer is PAR_TIMED_OUT, its worker is killed and replaced; a
-                         thread cannot be killed, its task is waited for. 0: as long as it likes */
+
+    /* Seconds that the task may run; 0: as long as it likes. One that takes longer is PAR_TIMED_OUT, its worker is killed and
+     * replaced; a thread cannot be killed, its task is waited for. */
+    double timeout;
+
     unsigned retries; /* so often the task is begun anew if its worker dies in it; after that it is PAR_LOST */
     PAR_RESERVED;
 } par_task_opts;
@@ -92,8 +94,8 @@ PAR_API int par_future_status(par_future *future, par_status *status);
 PAR_API int par_future_cancel(par_future *future);
 
 /* Call callback(future, arg) once when it has ended: in a thread that the pool has for it, or at once if it has ended already. A
- * callback may submit, get, cancel and free, and close or terminate the pool; a slow one delays other callbacks of its pool and nothing else. A later call
- * replaces a callback that was not called yet.
+ * callback may submit, get, cancel and free, and close or terminate the pool; a slow one delays other callbacks of its pool and
+ * nothing else. A later call replaces a callback that was not called yet.
  * Errors: EINVAL, EPERM, EAGAIN (no thread), ENOMEM.
  * Safe: any thread. */
 PAR_API int par_future_on_done(par_future *future, void (*callback)(par_future *future, void *arg), void *arg);

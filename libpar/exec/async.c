@@ -9,7 +9,6 @@
 #include "map.h"
 
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 
 struct start {
@@ -25,7 +24,7 @@ run_map(void *arg)
     struct pari_crew *crew = future->crew;
     par_pool *pool = crew->pool;
 
-    errno = 0;
+    start->request.errno_before = errno = 0;
     future->result = pari_map_run(crew, &start->request);
     future->error = errno;
     free(start);
@@ -52,15 +51,11 @@ static int
 begin(struct start *start)
 {
     struct pari_crew *crew = start->future->crew;
-    sigset_t all, before;
     pthread_t thread;
     int begun;
 
-    (void)sigfillset(&all);
     atomic_fetch_add(&crew->n_maps, 1);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the program's own threads */
-    begun = pari_thread(&thread, 0, true, run_map, start);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    begun = pari_thread_quiet(&thread, true, run_map, start);
     if (begun != 0)
         atomic_fetch_sub(&crew->n_maps, 1);
     return begun;
@@ -98,13 +93,7 @@ par_future *
 par_pool_map_async_sized(par_pool *pool, par_fn *fn, const void *in, size_t in_size, void *out, size_t out_size, size_t n,
                          const par_job_opts *opts)
 {
-    struct pari_request request = { .fn = fn,
-                                    .in = in,
-                                    .in_size = in_size,
-                                    .out = out,
-                                    .out_size = out_size,
-                                    .n = n,
-                                    .opts = opts ? *opts : (par_job_opts){ 0 } };
+    struct pari_request request = pari_map_request(fn, in, in_size, out, out_size, n, opts);
     struct pari_crew *crew = pari_crew_of(pool);
     par_future *future;
     int cancel;

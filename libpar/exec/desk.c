@@ -375,16 +375,12 @@ static int
 start_supervisor(struct pari_crew *crew)
 {
     struct pari_supervisor *supervisor = pari_malloc(sizeof *supervisor);
-    sigset_t all, before;
     int started;
 
     if (supervisor == NULL)
         return -1;
     crew->supervisor = supervisor;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the program's own threads */
-    started = pari_thread(&supervisor->thread, 0, false, supervise, crew);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    started = pari_thread_quiet(&supervisor->thread, false, supervise, crew);
     if (started == 0)
         return 0;
     crew->supervisor = NULL;

@@ -340,6 +340,19 @@ map_locked(struct pari_crew *crew, const struct pari_request *request)
     return result;
 }
 
+struct pari_request
+pari_map_request(par_fn *fn, const void *in, size_t in_size, void *out, size_t out_size, size_t n, const par_job_opts *opts)
+{
+    return (struct pari_request){ .fn = fn,
+                                  .in = in,
+                                  .in_size = in_size,
+                                  .out = out,
+                                  .out_size = out_size,
+                                  .n = n,
+                                  .opts = opts ? *opts : (par_job_opts){ 0 },
+                                  .errno_before = errno };
+}
+
 int
 pari_map_check(const par_pool *pool, const struct pari_request *request)
 {
@@ -372,14 +385,7 @@ ssize_t
 par_pool_map_sized(par_pool *pool, par_fn *fn, const void *in, size_t in_size, void *out, size_t out_size, size_t n,
                    const par_job_opts *opts)
 {
-    struct pari_request request = { .fn = fn,
-                                    .in = in,
-                                    .in_size = in_size,
-                                    .out = out,
-                                    .out_size = out_size,
-                                    .n = n,
-                                    .opts = opts ? *opts : (par_job_opts){ 0 },
-                                    .errno_before = errno };
+    struct pari_request request = pari_map_request(fn, in, in_size, out, out_size, n, opts);
     struct pari_crew *crew = pari_crew_of(pool);
 
     return crew != NULL && pari_map_check(pool, &request) == 0 ? pari_map_run(crew, &request) : -1;

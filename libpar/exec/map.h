@@ -35,6 +35,9 @@ struct pari_map {
     char last[200]; /* the last loss in words */
 };
 
+struct pari_request pari_map_request(par_fn *fn, const void *in, size_t in_size, void *out, size_t out_size, size_t n,
+                                     const par_job_opts *opts);
+
 /* -1: EINVAL, EOVERFLOW, EDEADLK (the calling thread works for this pool). */
 int pari_map_check(const par_pool *pool, const struct pari_request *request);
 ssize_t pari_map_run(struct pari_crew *crew, const struct pari_request *request); /* as par_pool_map_sized */

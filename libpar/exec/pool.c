@@ -16,6 +16,7 @@
 
 #define MAX_WORKERS 1024
 #define FREE_SECONDS 5.0
+#define SLICE_NS 500000000 /* who ends the last map wakes us: slices are for par_interrupt alone */
 
 /* ---- new */
 
@@ -168,15 +169,15 @@ is_inside(const struct pari_crew *crew)
 static int
 wait_for_maps(struct pari_crew *crew, par_time deadline, bool interruptible)
 {
-    struct pari_nap nap = { 0 };
     uint32_t n;
 
     while ((n = atomic_load(&crew->n_maps)) > 0) {
+        struct pari_word word = { &crew->n_maps, n };
         if (pari_is_over(deadline))
             return pari_fail(ETIMEDOUT);
         if (interruptible && pari_is_interrupted())
             return pari_fail(EINTR);
-        (void)pari_nap(&nap, &crew->n_maps, n, NULL, 0, deadline); /* for a slice; why it ended is asked above */
+        (void)pari_futex_wait(&word, 1, pari_slice_end(deadline, SLICE_NS)); /* why it ended is asked above */
     }
     return 0;
 }

@@ -342,6 +342,9 @@ int pari_at_fork(void (*child)(void));
 /* Start a detached or joinable thread; EAGAIN when there is none to be had. */
 int pari_thread(pthread_t *thread, size_t stack_size, bool detached, void *(*body)(void *), void *arg);
 
+/* The same for a thread of the library's own: it takes no signals, those are for the program's threads. */
+int pari_thread_quiet(pthread_t *thread, bool detached, void *(*body)(void *), void *arg);
+
 /* The one lock over what is private to this process (descriptor lists, connection tables): held only briefly, never while
  * sleeping, taken around every fork so that the child finds those tables whole. Not recursive. */
 void pari_private_lock(void);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 
 int
 pari_thread(pthread_t *thread, size_t stack_size, bool detached, void *(*body)(void *), void *arg)
@@ -25,6 +26,19 @@ pari_thread(pthread_t *thread, size_t stack_size, bool detached, void *(*body)(v
         error = pthread_create(thread, &attributes, body, arg);
     (void)pthread_attr_destroy(&attributes);
     return error ? pari_fail(error) : 0;
+}
+
+int
+pari_thread_quiet(pthread_t *thread, bool detached, void *(*body)(void *), void *arg)
+{
+    sigset_t all, before;
+    int started;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* it inherits this */
+    started = pari_thread(thread, 0, detached, body, arg);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
 }
 
 int
