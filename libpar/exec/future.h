@@ -46,7 +46,7 @@ struct par_future {
     struct par_future *prev, *after; /* the crew's list of all */
     int64_t limit;                   /* ns; 0: none */
     unsigned retries;
-    unsigned tries; /* that ended with the worker, of the item that has no outcome yet */
+    unsigned tries;   /* that ended with the worker, of the item that has no outcome yet */
     bool is_late;     /* its worker is being killed for it */
     bool is_dropped;  /* freed while it ran */
     bool is_called;   /* its callback was */

@@ -7,8 +7,7 @@
  *
  * Shared state: the page descriptors and the block headers are the truth; the lists of free blocks, of a page's cells and of
  * orphans are derived from them. All are changed under the heap's lock. Each change of truth is one store: a descriptor's `run`
- * (allocate, release, split, merge of a run) or a header's `state` (allocate, release of a block). An owner is read and
- * written without the lock by those who hold the block.
+ * (allocate, release, split, merge of a run) or a header's `state` (allocate, release of a block).
  * Lock order: the heap's lock is the last one; nothing is taken under it but the mutex of a cell that is being returned, without
  * waiting.
  * If a process dies here: the next one to take the lock rebuilds everything derived by one walk over the truth. The walk may
@@ -79,22 +78,10 @@ page_of(const void *p)
     return (uint64_t)((const char *)p - pari_heap_start()) >> PARI_PAGE_SHIFT;
 }
 
-static bool
-is_in_heap(const void *p)
-{
-    return pari_in_arena(p) && (const char *)p >= pari_heap_start() && page_of(p) < n_pages();
-}
-
-static bool
-is_live(const struct pari_block *block)
-{
-    return atomic_load_explicit(&block->state, memory_order_acquire) == PARI_BLOCK_LIVE; /* partner: set_state */
-}
-
 static void
 set_state(struct pari_block *block, uint32_t state)
 {
-    atomic_store_explicit(&block->state, state, memory_order_release); /* partner: is_live */
+    atomic_store_explicit(&block->state, state, memory_order_release); /* partner: pari_block_is_live */
 }
 
 static struct pari_block *
@@ -121,6 +108,12 @@ footprint(const struct pari_block *block)
 {
     return block->size_class == PARI_CLASS_LARGE ? (size_t)length_of(run_of(page_of(block))) << PARI_PAGE_SHIFT
                                                  : class_size[block->size_class];
+}
+
+bool
+pari_block_is_cell(const struct pari_block *block)
+{
+    return block->size_class == CELL_CLASS;
 }
 
 /* ---- runs of pages */
@@ -407,14 +400,13 @@ small_block_at(uint64_t page, uint64_t at)
     return (struct pari_block *)(void *)((char *)first + at / size * size);
 }
 
-/* The live block that begins at this address, or NULL. */
-static struct pari_block *
-block_of(const void *p)
+struct pari_block *
+pari_block_of(const void *p)
 {
     struct pari_block *block = (struct pari_block *)((uintptr_t)p - sizeof *block); /* of NULL, too */
     uint64_t page;
 
-    if (pari_arena == NULL || !is_in_heap(block) || ((uintptr_t)p & 63) != 0 || !is_live(block))
+    if (!pari_is_committed(block) || ((uintptr_t)p & 63) != 0 || !pari_block_is_live(block))
         return NULL;
     page = page_of(block);
     switch (kind_of(run_of(page))) {
@@ -424,13 +416,13 @@ block_of(const void *p)
     }
     if (small_block_at(page, (uint64_t)((char *)block - page_start(page))) != block)
         return NULL;
-    return block->size_class != CELL_CLASS ? block : NULL;
+    return !pari_block_is_cell(block) ? block : NULL;
 }
 
 void
 pari_block_release(void *p)
 {
-    struct pari_block *block = block_of(p);
+    struct pari_block *block = pari_block_of(p);
 
     if (block == NULL)
         return;
@@ -458,13 +450,13 @@ pari_heap_free(void *p)
 bool
 pari_heap_is_block(const void *block)
 {
-    return block_of(block) != NULL;
+    return pari_block_of(block) != NULL;
 }
 
 size_t
 pari_heap_length(const void *p)
 {
-    const struct pari_block *block = block_of(p);
+    const struct pari_block *block = pari_block_of(p);
 
     return block ? (size_t)block->length : 0;
 }
@@ -472,7 +464,7 @@ pari_heap_length(const void *p)
 void *
 pari_heap_lock_words(const void *p)
 {
-    struct pari_block *block = block_of(p);
+    struct pari_block *block = pari_block_of(p);
 
     return block ? block->lock_words : NULL;
 }
@@ -481,87 +473,6 @@ size_t
 pari_heap_in_use(void)
 {
     return pari_arena ? (size_t)atomic_load(&heap()->in_use) : 0;
-}
-
-void
-pari_heap_own(void *p, pari_member owner)
-{
-    struct pari_block *block = (struct pari_block *)p - 1;
-
-    atomic_store_explicit(&block->owner, owner, memory_order_release); /* partner: sweep_block */
-}
-
-pari_member
-pari_heap_owner(const void *p)
-{
-    const struct pari_block *block = (const struct pari_block *)p - 1;
-
-    return atomic_load_explicit(&block->owner, memory_order_acquire); /* partner: bequeath */
-}
-
-bool
-pari_heap_share(void *p, pari_member owner, pari_member heir)
-{
-    struct pari_block *block;
-    bool is_shared = false;
-
-    if (pari_heap_lock() != 0)
-        return false;
-    block = block_of(p);
-    if (block != NULL && atomic_load_explicit(&block->owner, memory_order_relaxed) == owner && block->next == 0) {
-        block->next = heir;
-        is_shared = true;
-    }
-    pari_heap_unlock();
-    return is_shared;
-}
-
-/* Under the heap's lock, which the sweep of the heir takes after its slot is marked: that sweep finds the block, or it is freed. */
-static void
-bequeath(struct pari_block *block)
-{
-    pari_member heir = block->next;
-
-    if (heir != 0 && !pari_member_is_released(heir)) {
-        atomic_store_explicit(&block->owner, heir, memory_order_release); /* partner: pari_heap_owner */
-        block->next = 0;                                                  /* not before: who inherits from nobody? */
-    } else {
-        pari_cells_return(block);
-        release_locked(block);
-    }
-}
-
-void
-pari_heap_leave(void *p)
-{
-    if (pari_heap_lock() != 0)
-        return; /* it is swept when this process ends */
-    bequeath((struct pari_block *)p - 1);
-    pari_heap_unlock();
-}
-
-void
-pari_heap_renounce(void *p)
-{
-    struct pari_block *block = (struct pari_block *)p - 1;
-    pari_member me = pari_self();
-
-    if (pari_heap_lock() != 0)
-        return; /* it is swept when this process ends */
-    if (atomic_load_explicit(&block->owner, memory_order_relaxed) == me)
-        bequeath(block); /* its owner has left it just before, and there is no further heir */
-    else if (block->next == me)
-        block->next = 0;
-    pari_heap_unlock();
-}
-
-void
-pari_heap_fate(void *p, const _Atomic uint8_t *fate, uint8_t keep)
-{
-    struct pari_block *block = (struct pari_block *)p - 1;
-
-    block->keep = keep;
-    atomic_store_explicit(&block->fate, (uintptr_t)fate, memory_order_release); /* partner: sweep_block */
 }
 
 /* ---- walks over the truth */
@@ -581,9 +492,8 @@ walk_page(uint64_t page, void (*visit)(struct pari_block *block, pari_member arg
         visit((struct pari_block *)(void *)((char *)block + i * size), arg);
 }
 
-/* Visit every block, live or free, of every page in use; the visitor may release the block. */
-static void
-walk(void (*visit)(struct pari_block *block, pari_member arg), pari_member arg)
+void
+pari_heap_walk(void (*visit)(struct pari_block *block, pari_member arg), pari_member arg)
 {
     for (uint64_t page = 0, length; page < n_pages(); page += length) {
         unsigned kind = kind_of(run_of(page));
@@ -591,31 +501,6 @@ walk(void (*visit)(struct pari_block *block, pari_member arg), pari_member arg)
         if (kind == PARI_PAGE_LARGE || kind == PARI_PAGE_SMALL)
             walk_page(page, visit, arg);
     }
-}
-
-static void
-sweep_block(struct pari_block *block, pari_member dead)
-{
-    const _Atomic uint8_t *fate;
-
-    if (!is_live(block) || atomic_load_explicit(&block->owner, memory_order_acquire) != dead) /* partner: pari_heap_own */
-        return;
-    fate = (const _Atomic uint8_t *)atomic_load_explicit(&block->fate, memory_order_acquire); /* partner: pari_heap_fate */
-    if (block->size_class == CELL_CLASS)
-        pari_cell_sweep((struct pari_cell *)(void *)(block + 1));
-    else if (fate != NULL && is_in_heap((const void *)fate) && atomic_load(fate) == block->keep)
-        (void)atomic_compare_exchange_strong(&block->owner, &dead, 0); /* who took it over meanwhile keeps it */
-    else
-        bequeath(block);
-}
-
-void
-pari_heap_sweep(pari_member dead)
-{
-    if (dead == 0 || pari_heap_lock() != 0)
-        return;
-    walk(sweep_block, dead);
-    pari_heap_unlock();
 }
 
 /* ---- after a death under the lock */
@@ -626,17 +511,17 @@ recount(struct pari_block *block, pari_member unused)
     uint64_t page = page_of(block);
 
     (void)unused;
-    if (block->size_class == PARI_CLASS_LARGE && !is_live(block)) {
+    if (block->size_class == PARI_CLASS_LARGE && !pari_block_is_live(block)) {
         set_run(page,
                 RUN(length_of(run_of(page)), PARI_PAGE_FREE)); /* a release that was cut off: its cells have gone already */
         return;
     }
-    if (is_live(block))
+    if (pari_block_is_live(block))
         atomic_fetch_add(&heap()->in_use, footprint(block));
     else
         push_free(block->size_class, block);
-    if (block->size_class == CELL_CLASS)
-        pari_cell_relink((struct pari_cell *)(void *)(block + 1), is_live(block));
+    if (pari_block_is_cell(block))
+        pari_cell_relink((struct pari_cell *)(void *)(block + 1), pari_block_is_live(block));
 }
 
 static void
@@ -657,7 +542,7 @@ rebuild(void)
             set_run(page + i, 0); /* what a cut-off split or merge left inside a run */
         }
     }
-    walk(recount, 0);
+    pari_heap_walk(recount, 0);
     pari_cells_adopt();
 }
 
@@ -703,7 +588,7 @@ pari_block_around(const void *p)
 {
     uint64_t page;
 
-    if (pari_arena == NULL || !is_in_heap(p))
+    if (!pari_is_committed(p))
         return NULL;
     page = page_of(p);
     if (kind_of(run_of(page)) != PARI_PAGE_SMALL)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * heap.h: what heap.c and cell.c share: the header of a block, and the heap's lock.
+ * heap.h: what heap.c, owner.c and cell.c share: the header of a block, and the heap's lock.
  */
 #ifndef PARI_HEAP_H
 #define PARI_HEAP_H
@@ -36,7 +36,18 @@ void pari_cell_sweep(struct pari_cell *cell);                /* its maker died b
 void pari_cell_relink(struct pari_cell *cell, bool is_live); /* while the lists are being rebuilt */
 void pari_cells_adopt(void);                                 /* free the orphans that nobody holds any more */
 
-/* The small block that contains p, or NULL: to find its header from inside. */
-struct pari_block *pari_block_around(const void *p);
+/* Visit every block, live or free, of every page in use; the visitor may release the block. */
+void pari_heap_walk(void (*visit)(struct pari_block *block, pari_member arg), pari_member arg);
+
+/* With or without the lock: */
+struct pari_block *pari_block_of(const void *p);     /* the live block that begins at this address, or NULL */
+struct pari_block *pari_block_around(const void *p); /* the small block that contains p, or NULL */
+bool pari_block_is_cell(const struct pari_block *block);
+
+static inline bool
+pari_block_is_live(const struct pari_block *block)
+{
+    return atomic_load_explicit(&block->state, memory_order_acquire) == PARI_BLOCK_LIVE; /* partner: set_state in heap.c */
+}
 
 #endif

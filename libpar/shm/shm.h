@@ -138,9 +138,14 @@ pari_heap_has(const void *p, uintptr_t alignment)
 /* `owner` 0: the family's, never swept. A member: the library's own block, swept after that member's death.
  * NULL: ENOSPC (the arena is full), EOVERFLOW. The call joins the family if need be. */
 void *pari_heap_alloc(size_t n, size_t size, pari_member owner);
-int pari_heap_free(void *block);                    /* -1 EINVAL: not a live block. Returns the cells of locks inside it */
-bool pari_heap_is_block(const void *block);         /* the start of a live block? */
-size_t pari_heap_length(const void *block);         /* n of its allocation; 0 if it is no block */
+int pari_heap_free(void *block);               /* -1 EINVAL: not a live block. Returns the cells of locks inside it */
+bool pari_heap_is_block(const void *block);    /* the start of a live block? */
+size_t pari_heap_length(const void *block);    /* n of its allocation; 0 if it is no block */
+size_t pari_heap_in_use(void);                 /* bytes in live blocks: for leak tests */
+void *pari_heap_lock_words(const void *block); /* 16 zeroed bytes in the block's header, for par_lock_of; NULL if no block */
+
+/* ---- whose a block is (owner.c) */
+
 void pari_heap_own(void *block, pari_member owner); /* one store */
 /* Until *fate is `keep`, the block belongs to its owner; from then on to the family. `fate` must outlive the owner's sweep. */
 void pari_heap_fate(void *block, const _Atomic uint8_t *fate, uint8_t keep);
@@ -150,9 +155,7 @@ bool pari_heap_share(void *block, pari_member owner, pari_member heir);
 void pari_heap_leave(void *block);    /* by its owner, who must not touch it any more */
 void pari_heap_renounce(void *block); /* by its heir, who must not touch it any more: it is freed if its owner has left it */
 pari_member pari_heap_owner(const void *block);
-void pari_heap_sweep(pari_member dead);        /* free what a dead member owned */
-size_t pari_heap_in_use(void);                 /* bytes in live blocks: for leak tests */
-void *pari_heap_lock_words(const void *block); /* 16 zeroed bytes in the block's header, for par_lock_of; NULL if no block */
+void pari_heap_sweep(pari_member dead); /* free what a dead member owned */
 
 /* ---- cells (cell.c): type-stable memory behind the small public locks. A cell begins with a robust mutex, initialised once and
  * never given other content as long as the arena lives (the kernel may still write to a mutex after its unlock). */
