@@ -515,7 +515,11 @@ main(void)
     tcase_add_test(inside, an_executed_program_has_no_descriptor_of_libpar);
     tcase_add_test(inside, children_may_be_reaped_by_the_kernel);
     tcase_add_test(inside, children_may_be_reaped_by_another_thread);
+#ifndef __SANITIZE_ADDRESS__ /* its allocator's own locks are copied as other threads hold them: some children hang in malloc */
     tcase_add_test(inside, the_program_forks_while_its_threads_are_in_calls);
+#else
+    (void)the_program_forks_while_its_threads_are_in_calls;
+#endif
     tcase_add_test(inside, a_dead_peer_never_raises_sigpipe);
     tcase_add_test(inside, one_processor_is_enough);
     tcase_add_test(inside, text_in_a_full_buffer_comes_once_and_in_order);
