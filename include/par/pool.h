@@ -83,6 +83,10 @@ typedef struct par_pool_opts {
      * call. 0: never; a serial pool never does. */
     size_t max_tasks;
 
+    int start_method; /* of process workers: PAR_FORK, PAR_SPAWN, PAR_FORKSERVER (see par/process.h); 0: the standard. With the last
+                       * two, functions are the program's or its libraries', and what is a pointer without a size (initarg, ctx)
+                       * is NULL or points into shared memory */
+
     bool supervised; /* a thread of the pool's own buries and replaces workers also while nobody waits */
 
     const char *name; /* what par_error() calls the pool; at most 31 bytes are kept; NULL: "pool" */
@@ -121,7 +125,8 @@ PAR_API void par_pool_free(par_pool *pool);
 
 /* Start a pool of workers; opts NULL means all defaults. Returns once every worker has been started; initializers run meanwhile.
  * The pool belongs to the calling process and is freed by par_pool_free.
- * Errors: EINVAL (more than 1024 workers, an unknown backend, also in PAR_BACKEND, initarg_size > 0 without initarg), EAGAIN (no
+ * Errors: EINVAL (more than 1024 workers, an unknown backend, also in PAR_BACKEND, an unknown start method, initarg_size > 0 without
+ * initarg, what cannot travel), ENOTSUP (par_spawn_support was not called, a library without a build id), EAGAIN (no
  * more processes or threads to be had, or the family is full), ENOMEM, ENOSPC (shared memory is full), EMFILE and ENFILE
  * (descriptors). On failure the workers that were started already are ended.
  * Safe: any thread; forked child (which then owns the new pool). */

@@ -9,10 +9,20 @@
  *     printf("%s ended with %d\n", par_process_name(p), par_process_exitcode(p));
  *     par_process_free(p);
  *
- * The child is a fork of the program: it sees all memory as it was at the start, and what it writes is its own, except in
- * shared memory (par/shared.h), where both see one and the same. It keeps the program's descriptors, signal dispositions and
- * mask; of libpar's own descriptors it keeps those of the connection ends given to it. It leaves by _exit: stdout and stderr
- * are flushed then, other streams are not, and the program's exit handlers do not run. Threads that it started end with it.
+ * There are three ways to make the child:
+ *
+ *   PAR_FORK        it is a copy of the program: it sees all memory as it was at the start, and what it writes is its own, except in
+ *                   shared memory (par/shared.h), where both see one and the same. It keeps the program's descriptors, signal
+ *                   dispositions and mask. The standard. A lock that another thread of the program held at that moment stays held
+ *                   in the copy: a program with threads in libraries it does not know takes one of the others.
+ *   PAR_SPAWN       the program is executed anew. Of the parent's memory the child knows shared memory alone, at the same
+ *                   addresses; of its descriptors 0, 1, 2 and the ends given to it. Slow, and the cleanest.
+ *   PAR_FORKSERVER  the same, but the child is forked by a small process that was executed anew once, at the first such start, and
+ *                   is kept until the program ends or par_forkserver_stop: as quick as a fork, also when the program is large. Environment, folder and
+ *                   limits are those of that moment, signal dispositions the default ones.
+ *
+ * Whatever the method, of libpar's own descriptors the child has those of the connection ends given to it. It leaves by _exit: stdout
+ * and stderr are flushed then, other streams are not, and the program's exit handlers do not run. Threads that it started end with it.
  *
  * A handle is used in the process that started the child; in every other process, also in the child itself, it is EPERM.
  * Several threads may use one handle at a time, except that nobody may use it during or after its par_process_free.
@@ -36,12 +46,39 @@ typedef struct par_conn par_conn; /* par/pipe.h */
 
 #define PAR_MAX_GIVE 8
 
+enum par_start_method {
+    PAR_START_STANDARD, /* what par_set_start_method has set, at first PAR_FORK */
+    PAR_FORK,
+    PAR_SPAWN,
+    PAR_FORKSERVER
+};
+
 typedef struct par_process_opts {
     const char *name;             /* copied; NULL: "Process-1", its second child "Process-1:2", and so on */
     bool daemon;                  /* the kernel kills it when this process is gone, however it ended; until it execs */
     par_conn *give[PAR_MAX_GIVE]; /* connection ends of this process that move to the child; the first NULL ends the list */
+    int start_method;             /* PAR_FORK, PAR_SPAWN, PAR_FORKSERVER; 0: the standard */
     PAR_RESERVED;
 } par_process_opts;
+
+/* The first call in the main() of a program that uses PAR_SPAWN or PAR_FORKSERVER, before it does anything that is to be done once.
+ * In a child of these methods it runs the child's function and does not return; else it does nothing but allow them.
+ * Safe: once, before other threads are started. */
+PAR_API void par_spawn_support(void);
+
+/* Which method is the standard for this process, and for the children that it starts from then on.
+ * Errors: EINVAL no such method; ENOTSUP main() does not begin with par_spawn_support().
+ * Safe: any thread. */
+PAR_API int par_set_start_method(int method);
+
+/* The standard: PAR_FORK, PAR_SPAWN or PAR_FORKSERVER.
+ * Safe: any thread, signal handler. */
+PAR_API int par_start_method(void);
+
+/* End the server behind PAR_FORKSERVER, if there is one; its children go on. The next start makes another one, with the environment,
+ * folder and limits of then.
+ * Safe: any thread; forked child (which has none). */
+PAR_API void par_forkserver_stop(void);
 
 /* Forget the handle, never waiting. A child that still runs goes on, and a later par_process_start or
  * par_process_active_children reaps it once it has ended. NULL is fine; the handles of par_process_current and
@@ -51,13 +88,18 @@ PAR_API void par_process_free(par_process *process);
 
 /* Run fn(arg) in a child process. With arg_size > 0 the function gets its own writable copy of so many bytes, aligned as malloc
  * does; with arg_size 0 it gets the pointer itself, whose target in private memory is the child's own since the fork. The
- * child's exit code is fn's result & 255. Flushes stdout and stderr before the fork, so that nothing is printed twice.
+ * child's exit code is fn's result & 255. Flushes stdout and stderr before the start, so that nothing is printed twice.
+ *
+ * With PAR_SPAWN and PAR_FORKSERVER a pointer without a size must be NULL or point into shared memory, and fn must be a function of
+ * the program or of a library that it is linked with: these are where they were, in another process of the same program. What a library
+ * has loaded later is not there, and the child ends with PAR_EXIT_UNKNOWN (par_error tells why).
  *
  * The ends in `give` belong to the child from now on: here they are EPERM, there is nothing to close. When the start fails they
  * are this process's as before. A child that is not a daemon lives on when this process ends.
  *
  * The handle is the caller's, to be freed by par_process_free.
- * Errors: EINVAL fn is NULL, arg is NULL although it has a size, or an end is given twice or is no end; EBADF an end is closed;
+ * Errors: EINVAL fn is NULL, arg is NULL although it has a size, no such start method, an argument that cannot travel, or an end is
+ * given twice or is no end; ENOTSUP par_spawn_support was not called, or fn's library has no build id; EBADF an end is closed;
  * EPERM an end belongs to another process; EAGAIN no process to be had (limit of processes, or 4096 in the family); ENOMEM;
  * ENOSPC shared memory is full; EMFILE, ENFILE no descriptor for the daemon's life line.
  * Safe: any thread, forked child. */

@@ -8,6 +8,7 @@
  *       failed:     for each end: pari_conn_give_back(c)
  *       parent:     for each end: pari_conn_given(keep[i])
  *       child:      nothing: it owns the ends as soon as it is born into `member`
+ *       child that is no fork:  pari_conn_settle(c, descriptor) for each end, before it is born
  */
 #ifndef PARI_CONN_H
 #define PARI_CONN_H
@@ -23,6 +24,9 @@ int pari_conn_fd(const par_conn *c);
 
 /* Before the fork: the end belongs to `child`, a reserved member. From here on it is EPERM in this process. */
 void pari_conn_give(par_conn *c, pari_member child);
+
+/* In a child that is no fork: the end's descriptor has this number here. */
+void pari_conn_settle(par_conn *c, int fd);
 
 /* There was no fork: the end is this process's again. */
 void pari_conn_give_back(par_conn *c);

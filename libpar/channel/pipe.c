@@ -221,6 +221,13 @@ pari_conn_give(par_conn *c, pari_member child)
 }
 
 void
+pari_conn_settle(par_conn *c, int fd)
+{
+    c->fd = fd;
+    c->watcher = 0;
+}
+
+void
 pari_conn_give_back(par_conn *c)
 {
     atomic_store_explicit(&c->owner, pari_self(), memory_order_relaxed); /* nobody else ever saw the change act */

@@ -14,7 +14,7 @@
  * If a process dies here: its own children are orphans then; the kernel ends the daemons among them, and each one's slot is
  * released by whoever finds both dead.
  */
-#include "exec.h"
+#include "birth.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -23,17 +23,6 @@
 #include <unistd.h>
 
 #define SLICE_NS 500000000 /* the kernel wakes a poll of a pidfd: slices are for par_interrupt alone */
-
-/* What the child needs until its main runs. */
-struct birth {
-    int (*main)(void *arg);
-    void *arg;
-    const struct pari_child_opts *opts;
-    struct pari_identity identity;
-    pari_member member;
-    int line[2];               /* ours, the child's; -1 */
-    struct pari_child *record; /* the parent's, made before the fork: the child drops its copy */
-};
 
 static struct pari_child *dropped; /* they run, or are zombies */
 
@@ -57,24 +46,24 @@ flush_output(void)
 /* ---- birth */
 
 static int
-be_born(const struct birth *birth)
+be_born(const struct pari_birth *birth)
 {
-    if (birth->opts->is_service && pari_fd_devnull(STDIN_FILENO) != 0)
+    if (birth->is_service && pari_fd_devnull(STDIN_FILENO) != 0)
         return -1;
-    if (birth->line[1] >= 0 && pari_fd_die_with(birth->line[1]) != 0)
+    if (birth->line >= 0 && pari_fd_die_with(birth->line) != 0)
         return -1;
     return pari_member_born(birth->member);
 }
 
-static _Noreturn void
-live(const struct birth *birth)
+_Noreturn void
+pari_child_live(const struct pari_birth *birth)
 {
     int code;
 
     if (be_born(birth) != 0)
         pari_exit_now(errno);
-    free(birth->record);
-    free(birth->opts->drop);
+    free(birth->drop[0]);
+    free(birth->drop[1]);
     pari_identity_set(&birth->identity);
     code = birth->main(birth->arg) & 255;
     flush_output();
@@ -82,25 +71,50 @@ live(const struct birth *birth)
     pari_exit_now(code);
 }
 
-static pid_t
-fork_child(const struct birth *birth)
+static int
+fork_child(const struct pari_birth *birth, const struct pari_child_opts *opts, struct pari_child *child)
 {
-    const struct pari_child_opts *opts = birth->opts;
     int keep[PARI_MAX_KEEP + 1];
     unsigned n = 0;
-    pid_t pid;
 
     while (n < opts->n_keep && n < PARI_MAX_KEEP) {
         keep[n] = opts->keep[n];
         n++;
     }
-    if (birth->line[1] >= 0)
-        keep[n++] = birth->line[1];
+    if (birth->line >= 0)
+        keep[n++] = birth->line;
+    child->pid = pari_fork(keep, n, opts->is_service ? PARI_SIGNALS_SERVICE : PARI_SIGNALS_KEPT);
+    if (child->pid == 0)
+        pari_child_live(birth);
+    return child->pid > 0 ? 0 : -1;
+}
+
+/* One that is no copy of this process. */
+static int
+order_child(const struct pari_birth *birth, const struct pari_child_opts *opts, struct pari_child *child)
+{
+    struct pari_order *order = pari_order_new(birth->main, birth->arg, opts, birth);
+
+    if (order == NULL)
+        return -1;
+    if (opts->method == PAR_FORKSERVER)
+        return pari_forkserver_fork(order, child); /* an order that is not followed is swept with its member */
+    child->pid = pari_order_exec(order);
+    return child->pid > 0 ? 0 : -1;
+}
+
+static int
+make_process(const struct pari_birth *birth, const struct pari_child_opts *opts, struct pari_child *child)
+{
+    bool is_fork = opts->method == PAR_FORK || opts->method == PAR_START_STANDARD;
+
     flush_output();
-    pid = pari_fork(keep, n, opts->is_service);
-    if (pid == 0)
-        live(birth);
-    return pid;
+    if ((is_fork ? fork_child(birth, opts, child) : order_child(birth, opts, child)) != 0)
+        return -1;
+    pari_member_forked(birth->member, child->pid);
+    if (child->pidfd < 0 && child->foster == 0)
+        child->pidfd = pari_pidfd(child->pid);
+    return 0;
 }
 
 static struct pari_identity
@@ -118,29 +132,26 @@ identity_of_child(const struct pari_child_opts *opts)
 }
 
 static struct pari_child *
-start_child(struct birth *birth)
+start_child(struct pari_birth *birth, const struct pari_child_opts *opts)
 {
     struct pari_child *child = pari_malloc(sizeof *child);
-    pid_t pid;
+    int line[2] = { -1, -1 };
 
-    if (child == NULL || (birth->opts->is_daemon && pari_fd_lifeline(birth->line) != 0))
+    if (child == NULL || (opts->is_daemon && pari_fd_lifeline(line) != 0))
         goto fail;
-    birth->record = child;
-    if (birth->opts->is_daemon)
+    *child = (struct pari_child){ .member = birth->member, .pidfd = -1, .lifeline = line[0] };
+    birth->line = line[1];
+    birth->drop[0] = child;
+    birth->drop[1] = opts->drop;
+    if (opts->is_daemon)
         pari_member_bind(birth->member);
-    pid = fork_child(birth);
-    if (pid < 0)
+    if (make_process(birth, opts, child) != 0)
         goto fail;
-    pari_fd_close(birth->line[1]);
-    pari_member_forked(birth->member, pid);
-    child->member = birth->member;
-    child->pid = pid;
-    child->pidfd = pari_pidfd(pid);
-    child->lifeline = birth->line[0];
+    pari_fd_close(line[1]);
     return child;
 fail:
-    pari_fd_close(birth->line[0]);
-    pari_fd_close(birth->line[1]);
+    pari_fd_close(line[0]);
+    pari_fd_close(line[1]);
     free(child);
     return NULL;
 }
@@ -148,7 +159,7 @@ fail:
 struct pari_child *
 pari_child_start(int (*main)(void *arg), void *arg, const struct pari_child_opts *opts)
 {
-    struct birth birth = { .main = main, .arg = arg, .opts = opts, .member = opts->member, .line = { -1, -1 } };
+    struct pari_birth birth = { .main = main, .arg = arg, .member = opts->member, .is_service = opts->is_service };
     struct pari_child *child = NULL;
     int cancel = pari_cancel_off();
 
@@ -158,7 +169,7 @@ pari_child_start(int (*main)(void *arg), void *arg, const struct pari_child_opts
         birth.member = pari_member_reserve();
     if (birth.member != 0) {
         birth.identity = identity_of_child(opts);
-        child = start_child(&birth);
+        child = start_child(&birth, opts);
         if (child == NULL)
             pari_member_release(birth.member);
     }
@@ -169,16 +180,67 @@ pari_child_start(int (*main)(void *arg), void *arg, const struct pari_child_opts
 /* ---- the end */
 
 static void
-note_end(struct pari_child *child, bool is_reaped, int code)
+note_end(struct pari_child *child, int code)
 {
     child->is_ended = true;
     child->exit = code;
-    if (is_reaped && code > 0 && pari_member_pid(child->member) == 0) {
+    if (code > 0 && pari_member_pid(child->member) == 0) {
         child->error = code;
         child->exit = PAR_EXIT_UNKNOWN;
     }
-    if (!is_reaped && pari_member_exit(child->member, &child->exit) != 0)
-        child->exit = PAR_EXIT_UNKNOWN;
+}
+
+/* Somebody else has taken its exit status. */
+static int
+code_left(const struct pari_child *child)
+{
+    int code;
+
+    return pari_member_exit(child->member, &code) == 0 ? code : PAR_EXIT_UNKNOWN;
+}
+
+/* Has the server ended, so that its children have another parent: init, or this process, if it is one for orphans? */
+static bool
+is_orphan(const struct pari_child *child)
+{
+    pid_t server;
+
+    if (child->foster == pari_self())
+        return true;
+    server = pari_member_is_dead(child->foster) ? pari_member_pid(child->foster) : -1;
+    return server == 0 || (server > 0 && pari_pid_has_ended(server));
+}
+
+static bool
+is_gone(const struct pari_child *child)
+{
+    int gone = child->pidfd >= 0 ? pari_fd_poll(child->pidfd, POLLIN, 0) : -1;
+
+    if (gone == 0 && child->foster != pari_self()) /* an orphan's pid may have been another one's by the time it was opened */
+        return false;
+    return gone == 1 || pari_member_is_dead(child->member);
+}
+
+/* A forkserver's child. It has ended when it is gone and its end was told, or nobody is left who could tell it. */
+static bool
+reap_foster(struct pari_child *child)
+{
+    bool is_alone = is_orphan(child); /* before the look at what was told */
+    int reaped;
+    struct pari_exit how;
+
+    if (!is_gone(child))
+        return false;
+    reaped = is_alone && child->pidfd >= 0 ? pari_reap(child->pid, child->pidfd, &how) : -1;
+    if (reaped == 0) /* ours by now, and about to be gone */
+        return false;
+    if (reaped < 0) {
+        how.code = code_left(child);
+        if (how.code == PAR_EXIT_UNKNOWN && !pari_pidfd_exit(child->pidfd, &how) && !is_alone)
+            return false;
+    }
+    note_end(child, how.code);
+    return true;
 }
 
 /* Under the private lock. True if its end has been found just now: the caller then releases its member, without the lock. */
@@ -190,11 +252,13 @@ reap(struct pari_child *child)
 
     if (child->is_ended)
         return false;
+    if (child->foster != 0)
+        return reap_foster(child);
     result = pari_reap(child->pid, child->pidfd, &how);
     if (result < 0 && errno != ECHILD) /* the program has closed our pidfd */
         result = pari_reap(child->pid, -1, &how);
     if (result != 0)
-        note_end(child, result == 1, how.code);
+        note_end(child, result == 1 ? how.code : code_left(child));
     return result != 0;
 }
 
@@ -215,13 +279,16 @@ pari_child_poll(struct pari_child *child)
     return is_ended;
 }
 
-/* Without a pidfd, or when it says what is not so: until the alive word is marked, or a slice. */
+/* Without a pidfd, or when it says what is not so: until the alive word is marked, or a slice. A foster child that is gone: until
+ * its end is told. */
 static int
 nap_beside(const struct pari_child *child, struct pari_nap *nap, par_time deadline)
 {
-    static _Atomic uint32_t never;
+    bool is_gone = child->foster != 0 && pari_member_is_dead(child->member);
+    uint32_t none;
+    const _Atomic uint32_t *word = pari_member_exit_word(child->member, &none);
 
-    return pari_nap(nap, &never, 0, &child->member, 1, deadline);
+    return pari_nap(nap, word, none, is_gone ? &child->foster : &child->member, 1, deadline);
 }
 
 int

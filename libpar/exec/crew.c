@@ -8,6 +8,7 @@
  * If a process dies here: a worker is what this file is about. If the creator dies, its workers end with it. If only the thread
  * dies that runs a map (it left by pthread_exit in a callback), the pool is broken from then on; its job is kept until the free.
  */
+#include "birth.h"
 #include "future.h"
 
 #include <signal.h>
@@ -82,7 +83,8 @@ copy_opts(struct pari_crew *crew, const par_pool_opts *opts)
 struct pari_crew *
 pari_crew_new(par_pool *pool, const par_pool_opts *opts)
 {
-    struct pari_crew *crew = pari_malloc(sizeof *crew + pool->n_workers * sizeof *crew->hand);
+    int method = pari_method(opts->start_method);
+    struct pari_crew *crew = method > 0 ? pari_malloc(sizeof *crew + pool->n_workers * sizeof *crew->hand) : NULL;
 
     if (crew == NULL)
         return NULL;
@@ -95,6 +97,8 @@ pari_crew_new(par_pool *pool, const par_pool_opts *opts)
     crew->backend = pool->backend == PAR_PROCESSES ? &pari_backend_process
                     : pool->backend == PAR_THREADS ? &pari_backend_thread
                                                    : &pari_backend_serial;
+    crew->method = method;
+    crew->reach = crew->backend->in_place ? PARI_SEES_ALL : method == PAR_FORK ? PARI_SEES_COPY : PARI_SEES_SHARED;
     enlist(crew);
     return crew;
 }

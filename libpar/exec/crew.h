@@ -44,6 +44,8 @@ struct pari_crew {
     struct pari_crew *next; /* under the private lock */
     par_pool *pool;
     const struct pari_backend *backend;
+    int method; /* how process workers are started: PAR_FORK ... */
+    enum pari_reach reach;
     struct pari_mutex lock; /* held through a map, a join, a free */
     par_pool_opts opts;     /* initarg is our own copy if it has a size */
     char name[32];

@@ -16,29 +16,33 @@ struct pari_child {
     struct pari_child *next; /* in the list of the dropped */
     pari_member member;      /* its slot; swept and released when its end is found */
     pid_t pid;
-    int pidfd;    /* open until drop; -1: the kernel has none, or there was no descriptor to be had */
-    int lifeline; /* a daemon's: our end; -1 */
-    int exit;     /* 0..255, -signal, or PAR_EXIT_UNKNOWN: somebody else took it, or main never ran */
-    int error;    /* errno: why main never ran; 0 = it ran */
+    int pidfd;          /* open until drop; -1: the kernel has none, or there was no descriptor to be had */
+    int lifeline;       /* a daemon's: our end; -1 */
+    pari_member foster; /* a forkserver's child: who reaps it and tells its end; 0: we do. This process itself: nobody does */
+    int exit;           /* 0..255, -signal, or PAR_EXIT_UNKNOWN: somebody else took it, or main never ran */
+    int error;          /* errno: why main never ran; 0 = it ran */
     bool is_ended;
 };
 
 struct pari_child_opts {
-    const int *keep;      /* tracked descriptors that stay open in the child */
-    unsigned n_keep;      /* at most PARI_MAX_KEEP */
-    pari_member member;   /* reserved by the caller (who gives it things before the fork); 0: start reserves one */
-    const char *name;     /* par_process_name(par_process_current()) in the child, private memory; NULL: its parent's */
-    const char *identity; /* "1:2", the prefix of its children's default names; NULL: its parent's */
-    bool is_daemon;       /* killed when this process is gone, also when it makes no call */
-    bool is_service;      /* pool and manager: default dispositions, empty mask, SIGINT ignored, stdin = /dev/null */
-    void *drop;           /* private memory that is of use to the parent alone: the child frees its copy; NULL */
+    const int *keep;       /* tracked descriptors that stay open in the child */
+    unsigned n_keep;       /* at most PARI_MAX_KEEP */
+    par_conn *const *ends; /* the ends of pipes that they belong to, NULL for others; or NULL */
+    int method;            /* PAR_FORK ...; 0: PAR_FORK */
+    size_t arg_size;       /* not PAR_FORK: main gets a copy of so many bytes; 0: the pointer, into the arena or NULL */
+    pari_member member;    /* reserved by the caller (who gives it things before the fork); 0: start reserves one */
+    const char *name;      /* par_process_name(par_process_current()) in the child, private memory; NULL: its parent's */
+    const char *identity;  /* "1:2", the prefix of its children's default names; NULL: its parent's */
+    bool is_daemon;        /* killed when this process is gone, also when it makes no call */
+    bool is_service;       /* pool and manager: default dispositions, empty mask, SIGINT ignored, stdin = /dev/null */
+    void *drop;            /* private memory that is of use to the parent alone: the child frees its copy; NULL */
 };
 
 #define PARI_MAX_KEEP 16
 
-/* Flush stdout and stderr, fork, and run main(arg) in the child, which leaves with main's result & 255 after flushing its own
+/* Flush stdout and stderr, start a process by the method, and run main(arg) in the child, which leaves with main's result & 255 after flushing its own
  * stdout and stderr. The child is a member of the family before main runs. `arg` and the strings of `opts` are needed until
- * start returns. NULL: EAGAIN (no process or slot to be had), ENOMEM, ENOSPC, EMFILE; nothing is left then, also opts->member
+ * start returns. NULL: EAGAIN (no process or slot to be had), ENOMEM, ENOSPC, EMFILE, and those of pari_order_new; nothing is left then, also opts->member
  * is released. */
 struct pari_child *pari_child_start(int (*main)(void *arg), void *arg, const struct pari_child_opts *opts);
 

@@ -64,7 +64,7 @@ pari_future_new(struct pari_crew *crew, const struct pari_request *request)
 
     if (future == NULL)
         return NULL;
-    future->job = pari_job_new(request, 1, false);
+    future->job = pari_job_new(request, 1, crew->reach);
     if (future->job == NULL) {
         pari_handle_free(future);
         return NULL;

@@ -95,9 +95,27 @@ n_failures(const struct pari_request *r)
     return (r->opts.max_failures < r->n ? r->opts.max_failures : r->n) + SPARE_FAILURES;
 }
 
-struct pari_job *
-pari_job_new(const struct pari_request *r, unsigned n_workers, bool in_place)
+int
+pari_travels(const void *p)
 {
+    if (p == NULL || pari_in_arena(p))
+        return 0;
+    pari_say("a pointer without a size must lie in shared memory: workers that are no forks do not see this one");
+    return pari_fail(EINVAL);
+}
+
+static int
+check_travel(const struct pari_request *r, struct pari_code *code)
+{
+    if (r->opts.ctx_size == 0 && pari_travels(r->opts.ctx) != 0)
+        return -1;
+    return pari_code_of((void (*)(void))r->fn, code);
+}
+
+struct pari_job *
+pari_job_new(const struct pari_request *r, unsigned n_workers, enum pari_reach reach)
+{
+    bool in_place = reach == PARI_SEES_ALL;
     struct layout layout = { sizeof(struct pari_job), true };
     bool has_strings = r->in_size == PAR_STRINGS;
     size_t in_bytes = has_strings ? r->n * sizeof(char *) : r->n * r->in_size; /* both were checked */
@@ -111,14 +129,18 @@ pari_job_new(const struct pari_request *r, unsigned n_workers, bool in_place)
     size_t ctx = room(&layout, n_workers, ctx_stride);
     size_t in = room(&layout, copy_in, in_bytes + string_bytes);
     size_t out = room(&layout, copy_out ? r->n : 0, r->out_size);
+    struct pari_code code = { 0 };
     struct pari_job *job;
 
+    if (reach == PARI_SEES_SHARED && check_travel(r, &code) != 0)
+        return NULL;
     if (!layout.fits || ctx_stride < r->opts.ctx_size)
         return pari_null(EOVERFLOW);
     job = pari_heap_alloc(1, layout.size, pari_self());
     if (job == NULL)
         return NULL;
     job->fn = r->fn;
+    job->code = code;
     job->in = copy_in ? (char *)job + in : r->in;
     job->in_size = r->in_size;
     job->out = copy_out ? (char *)job + out : r->out;

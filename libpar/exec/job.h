@@ -25,11 +25,18 @@ struct pari_failure {
 
 static_assert(sizeof(struct pari_failure) == 128, "failures do not share cache lines");
 
+enum pari_reach {                  /* what workers see of their creator's private memory */
+                  PARI_SEES_ALL,   /* threads */
+                  PARI_SEES_COPY,  /* forks: as it was when they were started */
+                  PARI_SEES_SHARED /* nothing: the functions have other addresses, too */
+};
+
 struct pari_job {
     /* Written before the pass is published, constant while anybody is in it. */
     par_fn *fn;
-    const char *in; /* NULL: the items have no input */
-    size_t in_size; /* PAR_STRINGS: `in` is an array of pointers to strings */
+    struct pari_code code; /* of fn, for those who see nothing */
+    const char *in;        /* NULL: the items have no input */
+    size_t in_size;        /* PAR_STRINGS: `in` is an array of pointers to strings */
     char *out;
     size_t out_size;
     char *ctx;         /* the pointer itself, or one copy per worker */
@@ -78,9 +85,12 @@ struct pari_request {
 /* 0, or -1: EINVAL, EOVERFLOW. */
 int pari_request_check(const struct pari_request *request);
 
-/* A job for so many workers, its items copied into it unless they are `in_place` for the workers (threads) or lie in the arena.
- * NULL: EOVERFLOW, ENOSPC, ENOMEM. pari_heap_free it. */
-struct pari_job *pari_job_new(const struct pari_request *request, unsigned n_workers, bool in_place);
+/* A job for so many workers, its items copied into it unless the workers see them anyway, or they lie in the arena.
+ * NULL: EOVERFLOW, ENOSPC, ENOMEM; said: EINVAL, ENOTSUP (what cannot travel). pari_heap_free it. */
+struct pari_job *pari_job_new(const struct pari_request *request, unsigned n_workers, enum pari_reach reach);
+
+/* A pointer without a size, for those who see nothing: NULL or into the arena, or -1, said: EINVAL. */
+int pari_travels(const void *p);
 
 /* A fresh copy of ctx for a worker that takes the place of another. */
 void pari_job_renew_ctx(struct pari_job *job, const struct pari_request *request, unsigned worker);

@@ -280,7 +280,7 @@ run_job(struct pari_crew *crew, const struct pari_request *request)
 
     if (pari_crew_man(crew) != 0)
         return -1;
-    map.job = pari_job_new(request, crew->pool->n_workers, crew->backend->in_place);
+    map.job = pari_job_new(request, crew->pool->n_workers, crew->reach);
     if (map.job == NULL)
         return -1;
     map.status = map.job->status;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../channel/conn.h"
+#include "birth.h"
 #include "process_list.h"
 
 /* ---- start */
@@ -18,6 +19,7 @@ struct start {
     void *copy; /* of the argument */
     struct pari_relative *relative;
     pari_member member;
+    int method;
     par_conn *const *give;
     unsigned n_give;
     int keep[PAR_MAX_GIVE];
@@ -80,7 +82,7 @@ make_relative(struct start *start)
 static int
 copy_argument(struct start *start, const void *arg, size_t size)
 {
-    if (size == 0)
+    if (size == 0 || start->method != PAR_FORK) /* then the order carries it */
         return 0;
     start->copy = pari_malloc(size);
     if (start->copy == NULL)
@@ -124,10 +126,14 @@ settle_ends(const struct start *start, bool has_started)
 }
 
 static int
-run(struct start *start, int (*fn)(void *arg), void *arg, bool is_daemon)
+run(struct start *start, int (*fn)(void *arg), const void *arg, size_t arg_size, bool is_daemon)
 {
+    bool is_fork = start->method == PAR_FORK;
     struct pari_child_opts opts = { .keep = start->keep,
                                     .n_keep = start->n_give,
+                                    .ends = start->give,
+                                    .method = start->method,
+                                    .arg_size = is_fork ? 0 : arg_size,
                                     .member = start->member,
                                     .name = start->name,
                                     .identity = start->numbers,
@@ -136,7 +142,7 @@ run(struct start *start, int (*fn)(void *arg), void *arg, bool is_daemon)
     struct pari_child *child;
 
     give_ends(start);
-    child = pari_child_start(fn, arg, &opts);
+    child = pari_child_start(fn, is_fork && arg_size > 0 ? start->copy : (void *)(uintptr_t)arg, &opts);
     start->member = 0; /* the child's, or released */
     settle_ends(start, child != NULL);
     if (child == NULL)
@@ -179,11 +185,11 @@ par_process_start(int (*fn)(void *arg), const void *arg, size_t arg_size, const 
         opts = &defaults;
     start.give = opts->give;
     start.n_give = count_given(opts->give);
-    if (pari_self() == 0 || check_given(&start) != 0)
+    start.method = pari_method(opts->start_method);
+    if (start.method < 0 || pari_self() == 0 || check_given(&start) != 0)
         return NULL;
     cancel = pari_cancel_off();
-    if (prepare(&start, arg, arg_size, opts->name) == 0 &&
-        run(&start, fn, arg_size > 0 ? start.copy : (void *)(uintptr_t)arg, opts->daemon) == 0)
+    if (prepare(&start, arg, arg_size, opts->name) == 0 && run(&start, fn, arg, arg_size, opts->daemon) == 0)
         process = start.relative->handle;
     clean_up(&start, process != NULL);
     pari_cancel_restore(cancel);

@@ -44,14 +44,39 @@ struct plan {
     bool has_strings;
 };
 
+static int
+have_no_code(const void *in, void *out, void *ctx)
+{
+    (void)in;
+    (void)out;
+    (void)ctx;
+    return par_task_fail(ENOEXEC, "the function is in a library that this worker has not loaded");
+}
+
+static par_fn *
+fn_of(struct pari_seat *seat)
+{
+    const struct pari_job *job = seat->job;
+
+    if (!seat->is_away)
+        return job->fn;
+    if (seat->fn == NULL || memcmp(&seat->code, &job->code, sizeof seat->code) != 0) {
+        seat->code = job->code;
+        seat->fn = (par_fn *)pari_code_find(&seat->code);
+        if (seat->fn == NULL)
+            seat->fn = have_no_code;
+    }
+    return seat->fn;
+}
+
 static struct plan
-plan_of(const struct pari_seat *seat)
+plan_of(struct pari_seat *seat)
 {
     const struct pari_job *job = seat->job;
     bool has_strings = job->in_size == PAR_STRINGS;
 
     return (struct plan){
-        .fn = job->fn,
+        .fn = fn_of(seat),
         .in = (uintptr_t)job->in,
         .in_size = has_strings ? sizeof(char *) : job->in_size,
         .out = (uintptr_t)job->out,

@@ -64,6 +64,9 @@ struct pari_seat {
     uint64_t n_left; /* items that it may still run */
     unsigned index;
     bool is_process;
+    bool is_away;          /* no fork of the creator's: functions come as code */
+    struct pari_code code; /* the last one, which is `fn` here */
+    par_fn *fn;
     void **block; /* what the running task has allocated */
     size_t n_blocks, room;
     uint64_t text_claim; /* the claim that `text` belongs to */

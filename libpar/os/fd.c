@@ -128,33 +128,95 @@ pari_fd_ring(int fd)
     return n == 1 || errno == EAGAIN ? 0 : -1;
 }
 
-/* One descriptor beside one byte. */
+/* Descriptors beside the bytes. */
 union parcel {
     struct cmsghdr header;
-    char room[CMSG_SPACE(sizeof(int))];
+    char room[CMSG_SPACE(PARI_MAX_PASS * sizeof(int))];
 };
+
+int
+pari_fd_send(int socket, const void *bytes, size_t size, const int *fd, unsigned n)
+{
+    union parcel parcel = { .room = { 0 } };
+    struct iovec all = { (void *)(uintptr_t)bytes, size };
+    struct msghdr message = { .msg_iov = &all, .msg_iovlen = 1 };
+    int cancel = pari_cancel_off();
+    ssize_t sent;
+
+    if (n > 0) {
+        message.msg_control = parcel.room;
+        message.msg_controllen = CMSG_SPACE(n * sizeof *fd);
+        parcel.header.cmsg_level = SOL_SOCKET;
+        parcel.header.cmsg_type = SCM_RIGHTS;
+        parcel.header.cmsg_len = CMSG_LEN(n * sizeof *fd);
+        memcpy(CMSG_DATA(&parcel.header), fd, n * sizeof *fd);
+    }
+    do
+        sent = pari_fault(PARI_CALL_SEND) ? -1 : sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    pari_cancel_restore(cancel);
+    return sent == (ssize_t)size ? 0 : -1;
+}
 
 int
 pari_fd_pass(int socket, int fd)
 {
-    union parcel parcel = { .room = { 0 } };
-    struct iovec byte = { "", 1 };
+    return pari_fd_send(socket, "", 1, &fd, 1);
+}
+
+/* Lift and list what came; too many are closed. -1: they did not all find room. */
+static int
+take_passed(struct msghdr *message, int *fd, unsigned room)
+{
+    const struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    bool is_cut = (message->msg_flags & MSG_CTRUNC) != 0;
+    unsigned n = 0, n_taken = 0;
+
+    if (header != NULL && header->cmsg_type == SCM_RIGHTS)
+        n = (unsigned)((header->cmsg_len - CMSG_LEN(0)) / sizeof *fd);
+    for (unsigned i = 0; i < n; i++) {
+        int one;
+        memcpy(&one, CMSG_DATA(header) + i * sizeof one, sizeof one);
+        one = pari_fd_lift(one);
+        if (one >= 0 && n_taken < room)
+            fd[n_taken++] = one;
+        else {
+            pari_fd_close(one);
+            is_cut = true;
+        }
+    }
+    if (!is_cut)
+        return (int)n_taken;
+    while (n_taken > 0)
+        pari_fd_close(fd[--n_taken]);
+    return pari_fail(EMFILE);
+}
+
+int
+pari_fd_receive(int socket, void *bytes, size_t size, int *fd, unsigned room)
+{
+    union parcel parcel;
+    struct iovec all = { bytes, size };
     struct msghdr message = {
-        .msg_iov = &byte, .msg_iovlen = 1, .msg_control = parcel.room, .msg_controllen = sizeof parcel.room
+        .msg_iov = &all, .msg_iovlen = 1, .msg_control = parcel.room, .msg_controllen = sizeof parcel.room
     };
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    int cancel = pari_cancel_off();
+    int cancel = pari_cancel_off(), n_passed = -1;
     ssize_t n;
 
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof fd);
-    memcpy(CMSG_DATA(header), &fd, sizeof fd);
     do
-        n = pari_fault(PARI_CALL_SEND) ? -1 : sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        n = pari_fault(PARI_CALL_RECV) ? -1 : recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
+    if (n > 0)
+        n_passed = take_passed(&message, fd, room);
     pari_cancel_restore(cancel);
-    return n == 1 ? 0 : -1;
+    if (n == 0 || (n < 0 && errno == ECONNRESET))
+        return pari_fail(EPIPE);
+    if (n > 0 && n_passed >= 0 && n != (ssize_t)size) {
+        while (n_passed > 0)
+            pari_fd_close(fd[--n_passed]);
+        return pari_fail(EBADMSG);
+    }
+    return n_passed;
 }
 
 /* The descriptor that came with the bytes; -1: one came and there was no room for it in this process; -2: none did. */
@@ -182,7 +244,7 @@ pari_fd_drain(int socket, int *passed, unsigned room)
         char bytes[64];
         struct iovec all = { bytes, sizeof bytes };
         struct msghdr message = {
-            .msg_iov = &all, .msg_iovlen = 1, .msg_control = parcel.room, .msg_controllen = sizeof parcel.room
+            .msg_iov = &all, .msg_iovlen = 1, .msg_control = parcel.room, .msg_controllen = CMSG_SPACE(sizeof(int))
         };
         int fd;
         do

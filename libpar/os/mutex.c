@@ -69,19 +69,36 @@ new_mutex(pthread_mutex_t *mutex)
     return error;
 }
 
+static int
+learn_from(pthread_mutex_t *mutex)
+{
+    int error;
+
+    (void)pari_at_fork(forget_thread);
+    error = pthread_mutex_lock(mutex); /* new, so it is free */
+    if (error == 0) {
+        find_word(mutex);
+        error = pthread_mutex_unlock(mutex);
+    }
+    return error;
+}
+
 int
 pari_mutex_init(struct pari_mutex *mutex)
 {
     int error = new_mutex(&mutex->pthread);
 
-    if (error == 0 && atomic_load_explicit(&pari_mutex_word_offset, memory_order_relaxed) == SIZE_MAX) {
-        (void)pari_at_fork(forget_thread);
-        if ((error = pthread_mutex_lock(&mutex->pthread)) == 0) { /* new, so it is free */
-            find_word(&mutex->pthread);
-            error = pthread_mutex_unlock(&mutex->pthread);
-        }
-    }
+    if (error == 0 && atomic_load_explicit(&pari_mutex_word_offset, memory_order_relaxed) == SIZE_MAX)
+        error = learn_from(&mutex->pthread);
     return error ? pari_fail(error) : 0;
+}
+
+int
+pari_mutex_learn(void)
+{
+    struct pari_mutex mutex;
+
+    return pari_mutex_init(&mutex);
 }
 
 static uint32_t

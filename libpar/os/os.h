@@ -47,6 +47,8 @@ enum pari_call {
     PARI_CALL_FUTEX_WAITV,
     PARI_CALL_ATFORK,
     PARI_CALL_FORK,
+    PARI_CALL_EXEC,
+    PARI_CALL_CLOSE_RANGE,
     PARI_CALL_PIDFD_OPEN,
     PARI_CALL_PIDFD_SIGNAL,
     PARI_CALL_PIDFD_WAIT, /* waitid(P_PIDFD) */
@@ -195,6 +197,7 @@ struct pari_mutex {
 enum { PARI_HELD = 0, PARI_HELD_AFTER_DEATH = 1 };
 
 int pari_mutex_init(struct pari_mutex *mutex);
+int pari_mutex_learn(void); /* in a process that makes none before it uses another one's */
 
 /* Lock, in slices. PARI_HELD, or PARI_HELD_AFTER_DEATH: the last holder died; the caller repairs and then must call
  * pari_mutex_recovered before unlocking. -1: ETIMEDOUT, EDEADLK (this thread holds it), EINTR (interrupted),
@@ -286,6 +289,15 @@ void pari_fd_close(int fd);                     /* untracks; -1 is fine; keeps e
 int pari_fd_bell(int end[2]);                   /* a tracked, non-blocking socket pair */
 int pari_fd_ring(int fd);                       /* one byte, never blocks, no SIGPIPE; already rung is fine */
 int pari_fd_pass(int socket, int fd);           /* a copy of fd, beside a byte. -1: EAGAIN, EBADF, EPIPE, ETOOMANYREFS, ... */
+
+#define PARI_MAX_PASS 17
+
+/* A short message with copies of n descriptors, at most PARI_MAX_PASS, over a stream socket. Never blocks. -1: as pari_fd_pass. */
+int pari_fd_send(int socket, const void *message, size_t size, const int *fd, unsigned n);
+
+/* Such a message of this very size: how many descriptors came, into `fd`. -1: EAGAIN (none yet), EPIPE (the other end is closed),
+ * EMFILE (they did not all find room; they are closed), EBADMSG. */
+int pari_fd_receive(int socket, void *message, size_t size, int *fd, unsigned room);
 /* Read all bytes that are there, as long as there is room for the descriptors beside them: how many were (-1: there was none left
  * in this process for one that came). */
 unsigned pari_fd_drain(int socket, int *passed, unsigned room);
@@ -313,10 +325,16 @@ void pari_named_unmap(void *at, size_t size);
 
 /* ---- processes (process.c) */
 
+enum pari_signals {
+    PARI_SIGNALS_KEPT,    /* dispositions and mask are the parent's */
+    PARI_SIGNALS_DEFAULT, /* default dispositions, an empty mask */
+    PARI_SIGNALS_SERVICE  /* the same, but SIGINT is ignored: the terminal's Ctrl-C is left to the parent */
+};
+
 /* fork with all signals blocked in between. `keep` descriptors stay open in the child, other tracked ones are closed there.
- * Returns 0 in the child, with the caller's signal mask restored, or (reset) with default dispositions, an empty mask and
- * SIGINT ignored; the child's pid in the parent. */
-pid_t pari_fork(const int *keep, unsigned n_keep, bool reset_signals);
+ * Returns 0 in the child, the child's pid in the parent. */
+pid_t pari_fork(const int *keep, unsigned n_keep, enum pari_signals how);
+void pari_reset_signals(enum pari_signals how);
 
 int pari_pidfd(pid_t pid); /* tracked; -1 ENOSYS on old kernels, ESRCH when it is gone */
 
@@ -326,6 +344,7 @@ struct pari_exit {
 
 /* Reap this very child without waiting. 1: reaped, *how is set. 0: it still runs. -1 ECHILD: somebody else has reaped it. */
 int pari_reap(pid_t pid, int pidfd, struct pari_exit *how);
+bool pari_pidfd_exit(int pidfd, struct pari_exit *how); /* of one that somebody else has reaped, where the kernel still knows */
 int pari_kill(pid_t pid, int pidfd, int signal);        /* through the pidfd if there is one; already ended is 0 */
 bool pari_pid_exists(pid_t pid);                        /* also a thread's id; true when in doubt */
 bool pari_pid_has_ended(pid_t pid);                     /* reaped or not, anyone's child; false when in doubt */
@@ -336,6 +355,30 @@ int pari_cpu(void);                                     /* where this thread run
 /* `child` runs in every child of any fork() of the program, before fork returns. Fails at the very first call of a process only,
  * ENOMEM: that is the one in pari_join, so everybody else may ignore it. */
 int pari_at_fork(void (*child)(void));
+
+/* ---- the program started anew (exec.c) */
+
+/* As pari_fork, but the child executes this very program, with `line` ("NAME=value") added to its environment. `keep` and the
+ * standard descriptors are open there, under their numbers, and no others. When that fails the child ends with the errno as its exit
+ * code. */
+pid_t pari_exec_self(char *line, const int *keep, unsigned n_keep, enum pari_signals how);
+
+/* In the program that was started so: the value of the line, which is removed. free() it. NULL: it was not. */
+char *pari_exec_line(const char *name);
+int pari_exec_keep(int fd, bool is_tracked); /* one that came along is the library's again: CLOEXEC */
+
+/* ---- functions that travel (code.c) */
+
+struct pari_code { /* where a function is, in any process that runs this program */
+    uint64_t offset;
+    bool is_program;
+    uint8_t id_size;
+    unsigned char id[38]; /* the build id of the program or library */
+};
+
+/* -1, said: EINVAL (no function), ENOTSUP (its library has no build id). */
+int pari_code_of(void (*fn)(void), struct pari_code *code);
+void (*pari_code_find(const struct pari_code *code))(void); /* NULL: this process does not have that code */
 
 /* ---- threads (thread.c) */
 

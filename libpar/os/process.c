@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -99,25 +100,27 @@ pari_at_fork(void (*child)(void))
     return result;
 }
 
-/* Default dispositions, an empty mask, and the terminal's Ctrl-C left to the parent. */
-static void
-reset_all_signals(void)
+void
+pari_reset_signals(enum pari_signals how)
 {
     struct sigaction action;
     sigset_t none;
 
     memset(&action, 0, sizeof action);
+    if (how == PARI_SIGNALS_KEPT)
+        return;
     action.sa_handler = SIG_DFL;
     for (int number = 1; number < NSIG; number++)
         (void)sigaction(number, &action, NULL); /* the libc's own and SIGKILL, SIGSTOP refuse */
     action.sa_handler = SIG_IGN;
-    (void)sigaction(SIGINT, &action, NULL);
+    if (how == PARI_SIGNALS_SERVICE)
+        (void)sigaction(SIGINT, &action, NULL);
     (void)sigemptyset(&none);
     (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
 pid_t
-pari_fork(const int *keep, unsigned n_keep, bool reset_signals)
+pari_fork(const int *keep, unsigned n_keep, enum pari_signals how)
 {
     sigset_t all, before;
     pid_t pid;
@@ -129,8 +132,8 @@ pari_fork(const int *keep, unsigned n_keep, bool reset_signals)
     pari_fd_keep(keep, n_keep);
     pid = fork();
     pari_fd_keep(NULL, 0);
-    if (pid == 0 && reset_signals)
-        reset_all_signals();
+    if (pid == 0 && how != PARI_SIGNALS_KEPT)
+        pari_reset_signals(how);
     else {
         int saved = errno;
         (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -167,6 +170,27 @@ pari_reap(pid_t pid, int pidfd, struct pari_exit *how)
         return 0;
     how->code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
     return 1;
+}
+
+/* struct pidfd_info of Linux 6.13 and later, and what it says of a process that was reaped (6.15). */
+struct info {
+    uint64_t mask;
+    uint64_t cgroup;
+    uint32_t ids[11];
+    int32_t exit_code;
+};
+#define GET_INFO _IOWR(0xff, 11, struct info)
+#define HAS_EXIT_CODE (UINT64_C(1) << 3)
+
+bool
+pari_pidfd_exit(int pidfd, struct pari_exit *how)
+{
+    struct info info = { .mask = HAS_EXIT_CODE };
+
+    if (pidfd < 0 || ioctl(pidfd, GET_INFO, &info) != 0 || (info.mask & HAS_EXIT_CODE) == 0)
+        return false;
+    how->code = WIFEXITED(info.exit_code) ? WEXITSTATUS(info.exit_code) : -WTERMSIG(info.exit_code);
+    return true;
 }
 
 int

@@ -234,6 +234,12 @@ pari_epoll_change(int epoll, int fd, int what, void *owner)
     return control(epoll, EPOLL_CTL_MOD, fd, what, owner);
 }
 
+void
+pari_epoll_remove(int epoll, int fd)
+{
+    (void)epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL); /* it is there: cannot fail */
+}
+
 static int
 milliseconds_until(int64_t until)
 {

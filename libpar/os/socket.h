@@ -50,6 +50,7 @@ struct pari_ready {
 
 int pari_epoll_new(void); /* tracked */
 int pari_epoll_add(int epoll, int fd, int what, void *owner);
+void pari_epoll_remove(int epoll, int fd); /* before a descriptor is closed of which another process has a copy */
 int pari_epoll_change(int epoll, int fd, int what, void *owner); /* what 0: rest */
 
 /* How many of at most `max` (<= 64) are ready; 0 not before the moment `until`, or a signal came. */

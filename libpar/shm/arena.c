@@ -119,6 +119,28 @@ fail:
     return -1;
 }
 
+int
+pari_arena_attach(const struct pari_arena_place *place)
+{
+    struct pari_arena *a = pari_map(place->fd, (void *)place->at, place->size);
+
+    if (a == NULL)
+        return -1;
+    if (a->magic != MAGIC || a->size != place->size) {
+        pari_unmap(a, place->size);
+        return pari_fail(EINVAL);
+    }
+    pari_arena = a;
+    pari_arena_fd = place->fd;
+    return 0;
+}
+
+struct pari_arena_place
+pari_arena_place(void)
+{
+    return (struct pari_arena_place){ pari_arena_fd, (uintptr_t)pari_arena, pari_arena->size };
+}
+
 bool
 pari_in_arena(const void *p)
 {

@@ -29,7 +29,8 @@ struct pari_slot {
     _Atomic int32_t forked;     /* its pid as its parent knows it, 0 before the fork */
     _Atomic uint32_t is_bound;  /* it ends with its parent, who says so before the fork */
     _Atomic uint32_t has_bound; /* it has had children that do */
-    unsigned char pad[128 - sizeof(struct pari_mutex) - 8 - 8 - 28];
+    _Atomic uint64_t start;     /* which attempt to start it counts, and the pid of who has begun: see registry.c */
+    unsigned char pad[128 - sizeof(struct pari_mutex) - 3 * 8 - 28];
 };
 
 static_assert(sizeof(struct pari_slot) == 128, "slots do not share cache lines");
@@ -104,7 +105,8 @@ pari_is_committed(const void *p)
            (at - start) >> PARI_PAGE_SHIFT < atomic_load_explicit(&pari_arena->heap.n_pages, memory_order_relaxed);
 }
 
-int pari_arena_make(void); /* once per family, by its first member, before it has any other */
+int pari_arena_attach(const struct pari_arena_place *place); /* by a process that has none: see pari_attach */
+int pari_arena_make(void);                                   /* once per family, by its first member, before it has any other */
 int pari_heap_make(void);
 int pari_registry_sweep(void); /* release the slots of the dead that nobody will reap: how many */
 

@@ -15,6 +15,7 @@
  */
 #include "arena.h"
 
+#include <limits.h>
 #include <unistd.h>
 
 enum slot_state { SLOT_FREE = 0, SLOT_STARTING, SLOT_LIVE, SLOT_DEAD /* being released */ };
@@ -181,6 +182,52 @@ pari_member_exit(pari_member member, int *code)
     return 0;
 }
 
+void
+pari_member_tell_exit(pari_member member, int code)
+{
+    uint64_t tag;
+    struct pari_slot *slot = slot_of(member, &tag);
+
+    if (slot == NULL)
+        return;
+    atomic_store(&slot->exit_code, code);
+    (void)pari_futex_wake((const _Atomic uint32_t *)&slot->exit_code, INT_MAX);
+}
+
+const _Atomic uint32_t *
+pari_member_exit_word(pari_member member, uint32_t *none)
+{
+    *none = (uint32_t)NO_EXIT_CODE;
+    return (const _Atomic uint32_t *)&pari_slot_at(pari_slot_of(member) % PARI_MAX_MEMBERS)->exit_code;
+}
+
+/* ---- attempts to start one: generation << 40 | attempt << 32 | pid of who has begun it, so that one store settles it and a child
+ * of another life of the slot counts for nothing */
+
+static uint64_t
+attempt_of(pari_member member, unsigned attempt)
+{
+    return (member >> PARI_SLOT_BITS) << 40 | (uint64_t)(attempt & 0xff) << 32;
+}
+
+bool
+pari_member_begin(pari_member member, unsigned attempt)
+{
+    struct pari_slot *slot = pari_slot_at(pari_slot_of(member) % PARI_MAX_MEMBERS);
+    uint64_t now = attempt_of(member, attempt);
+
+    return atomic_compare_exchange_strong(&slot->start, &now, now | (uint32_t)getpid());
+}
+
+pid_t
+pari_member_void(pari_member member, unsigned attempt)
+{
+    struct pari_slot *slot = pari_slot_at(pari_slot_of(member) % PARI_MAX_MEMBERS);
+    uint64_t now = attempt_of(member, attempt);
+
+    return atomic_compare_exchange_strong(&slot->start, &now, attempt_of(member, attempt + 1)) ? 0 : (pid_t)(uint32_t)now;
+}
+
 /* ---- reservation and release */
 
 /* Does anyone live that is to end with this one? */
@@ -336,9 +383,10 @@ reserve(pari_member parent)
     if (index >= 0) {
         struct pari_slot *slot = pari_slot_at((unsigned)index);
         uint64_t generation = (atomic_load(&slot->tag) >> 8) + 1;
+        member = generation << PARI_SLOT_BITS | (unsigned)index;
+        atomic_store(&slot->start, attempt_of(member, 0));
         set_state(slot, generation, SLOT_STARTING);
         pari_arena->next_slot = ((unsigned)index + 1) % PARI_MAX_MEMBERS;
-        member = generation << PARI_SLOT_BITS | (unsigned)index;
     }
     registry_unlock();
     return member;
@@ -487,4 +535,11 @@ pari_join(void)
     pari_private_unlock();
     pari_cancel_restore(cancel);
     return result == 0 ? pari_me : 0;
+}
+
+int
+pari_attach(const struct pari_arena_place *place)
+{
+    pari_fence_register(); /* the queues and pipes are there already */
+    return pari_at_fork(forget_me) == 0 && pari_mutex_learn() == 0 ? pari_arena_attach(place) : -1;
 }

@@ -47,10 +47,27 @@ pari_self_pid(void)
                                                                                   : pari_getpid(); /* partner: birth */
 }
 
+/* Where it is, for a program that is started anew: there it must lie at the same address. */
+struct pari_arena_place {
+    int fd;
+    uintptr_t at;
+    uint64_t size;
+};
+
+/* In a program that was started anew: the arena is there, and a member that was reserved for it can be born. -1: EEXIST (something else
+ * lies at its address), EINVAL (that is no arena), ENOMEM. */
+int pari_attach(const struct pari_arena_place *place);
+
 /* Birth. Parent before fork: reserve; child after fork: born (closes nothing, allocates nothing); parent when fork failed, or once
  * the child is reaped and its exit code read: release. */
-pari_member pari_member_reserve(void);                  /* 0 with errno: EAGAIN, ENOSPC */
-int pari_member_born(pari_member member);               /* in the child: makes it pari_self() */
+pari_member pari_member_reserve(void);    /* 0 with errno: EAGAIN, ENOSPC */
+int pari_member_born(pari_member member); /* in the child: makes it pari_self() */
+
+/* Where the start of one member may be tried again, because who was to fork it has died: the child says which attempt it is of, before
+ * anything else. False: that attempt does not count any more. The parent makes an attempt void: 0; or the pid of who has begun. */
+bool pari_member_begin(pari_member member, unsigned attempt);
+pid_t pari_member_void(pari_member member, unsigned attempt);
+
 void pari_member_bind(pari_member member);              /* in the parent, before fork: it is a daemon, and ends soon after us */
 void pari_member_forked(pari_member member, pid_t pid); /* in the parent: who is to be born, so that all see its early death */
 /* Sweeps what the dead left, then the slot may be used again: now or, if daemons of the dead still live, after their end. */
@@ -63,8 +80,10 @@ bool pari_member_is_released(pari_member member);    /* or about to be: its bloc
 pid_t pari_member_pid(pari_member member);           /* 0 if not known any more */
 pari_member pari_member_parent(pari_member member);  /* 0: none */
 void pari_member_set_exit(int code);                 /* this process, right before it ends: a second source for its parent */
-int pari_member_exit(pari_member member, int *code); /* 0, or -1: it left no code */
-const _Atomic uint32_t *pari_member_alive_word(pari_member member); /* to sleep on */
+int pari_member_exit(pari_member member, int *code); /* 0, or -1: there is no code */
+void pari_member_tell_exit(pari_member member, int code); /* by who has reaped it in its parent's place, who is woken */
+const _Atomic uint32_t *pari_member_exit_word(pari_member member, uint32_t *none); /* to sleep on while it has that value */
+const _Atomic uint32_t *pari_member_alive_word(pari_member member);                /* to sleep on */
 
 /* ---- sleeping (nap.c) */
 
@@ -113,6 +132,8 @@ pari_eventcount_notify_light(struct pari_eventcount *ec, int n)
 }
 
 /* ---- the arena (arena.c) */
+
+struct pari_arena_place pari_arena_place(void); /* the caller is a member */
 
 bool pari_in_arena(const void *p);
 bool pari_in_heap(const void *p);  /* and there is memory: it may be read */

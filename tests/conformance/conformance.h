@@ -61,6 +61,8 @@ extern const struct behaviour process_behaviours[], queue_behaviours[], sync_beh
     barrier_behaviours[], shared_behaviours[], pipe_behaviours[], manager_behaviours[], pool_behaviours[], future_behaviours[],
     tracker_behaviours[], deaths[];
 
+int conformance_unguarded(void); /* what `--unguarded` runs, in a program that has not called par_spawn_support */
+
 /* ---- what tests are written with */
 
 /* A call did not do what it should: says so and ends the process, which fails the world, or the peer whose code is asserted. */

@@ -218,6 +218,9 @@ main(int argc, char **argv)
 {
     FILE *page = NULL, *rows = NULL;
 
+    if (argc == 2 && strcmp(argv[1], "--unguarded") == 0)
+        return conformance_unguarded();
+    par_spawn_support();
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 == argc)
             return usage();

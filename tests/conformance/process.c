@@ -4,6 +4,7 @@
  */
 #include "conformance.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -550,27 +551,6 @@ conf_026_pool_in_process(void)
     must(p != NULL && child_end(p) == 0); /* a daemon may have children */
 }
 
-static int
-has_descriptor(void *arg)
-{
-    char byte = 'x';
-
-    return write(*(int *)arg, &byte, 1) == 1 ? 0 : 1;
-}
-
-static void
-conf_027_closefd(void)
-{
-    int fd[2];
-    char byte = 0;
-
-    must(pipe(fd) == 0);
-    par_process *p = par_process_start(has_descriptor, &fd[1], sizeof fd[1], NULL);
-    must(p != NULL && child_end(p) == 0 && read(fd[0], &byte, 1) == 1 && byte == 'x');
-    close(fd[0]);
-    close(fd[1]);
-}
-
 static _Atomic int *exit_handler_ran;
 
 static void
@@ -638,6 +618,198 @@ conf_030_forked_thread_not_started(void)
     par_thread_free(starter);
 }
 
+/* ---- 20, 21, 27, 28, 31 to 33: start methods */
+
+static int
+code_by(int method, int (*fn)(void *arg), const void *arg, size_t size)
+{
+    par_process *p = par_process_start(fn, arg, size, &(par_process_opts){ .start_method = method });
+    int code;
+
+    must(p != NULL && par_process_join(p, soon()) == 0);
+    code = par_process_exitcode(p);
+    par_process_free(p);
+    return code;
+}
+
+struct ward {
+    par_event go;
+    _Atomic int server;
+};
+
+static int
+wait_and_leave(void *arg)
+{
+    struct ward *ward = arg;
+
+    atomic_store(&ward->server, getppid());
+    return par_event_wait(&ward->go, soon()) == 0 ? 5 : 1;
+}
+
+/* The signal reaches the server while a child of its runs. */
+static void
+signal_server(int signal)
+{
+    struct ward *ward = shared(struct ward);
+    par_process *p = par_process_start(wait_and_leave, ward, 0, &(par_process_opts){ .start_method = PAR_FORKSERVER });
+
+    must(p != NULL);
+    await(atomic_load(&ward->server) != 0);
+    must(kill(atomic_load(&ward->server), signal) == 0);
+    must(code_by(PAR_FORKSERVER, is_nothing, NULL, 0) == 0);
+    must(par_event_set(&ward->go) == 0 && par_process_join(p, soon()) == 0 && par_process_exitcode(p) == 5);
+    par_process_free(p);
+    par_forkserver_stop();
+}
+
+static void
+conf_020_forkserver_sigint(void)
+{
+    signal_server(SIGINT);
+}
+
+static void
+conf_021_forkserver_sigkill(void)
+{
+    signal_server(SIGKILL);
+}
+
+static int
+has_descriptor(void *arg)
+{
+    return fcntl(*(int *)arg, F_GETFD) >= 0;
+}
+
+static void
+conf_027_closefd(void)
+{
+    int fd = dup(STDERR_FILENO);
+
+    must(fd >= 0);
+    for (int method = PAR_FORK; method <= PAR_FORKSERVER; method++)
+        must(code_by(method, has_descriptor, &fd, sizeof fd) == (method == PAR_FORK));
+    close(fd);
+    par_forkserver_stop();
+}
+
+/* In a program whose main does not begin with par_spawn_support. */
+int
+conformance_unguarded(void)
+{
+    for (int method = PAR_SPAWN; method <= PAR_FORKSERVER; method++) {
+        par_process_opts opts = { .start_method = method };
+        if (par_process_start(is_nothing, NULL, 0, &opts) != NULL || errno != ENOTSUP ||
+            strstr(par_error(), "par_spawn_support") == NULL || par_set_start_method(method) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+static int
+be_unguarded(void *arg)
+{
+    (void)arg;
+    return execl("/proc/self/exe", "conformance", "--unguarded", (char *)NULL);
+}
+
+static void
+conf_028_noforkbomb(void)
+{
+    must(code_by(PAR_FORK, be_unguarded, NULL, 0) == 0);
+}
+
+static int
+has_method(void *arg)
+{
+    return par_start_method() == *(int *)arg ? 0 : 1;
+}
+
+static void
+conf_031_context(void)
+{
+    must(par_start_method() == PAR_FORK);
+    for (int method = PAR_FORKSERVER; method >= PAR_FORK; method--) {
+        must(par_set_start_method(method) == 0 && par_start_method() == method);
+        must(code_by(PAR_START_STANDARD, has_method, &method, sizeof method) == 0);
+        must(code_by(PAR_SPAWN, has_method, &method, sizeof method) == 0);
+    }
+    must_fail(par_set_start_method(17), EINVAL);
+    par_forkserver_stop();
+}
+
+struct meeting {
+    par_lock lock;
+    par_queue *queue;
+    int n, depth;
+};
+
+static int
+count_and_put(void *arg)
+{
+    struct meeting *meeting = arg;
+
+    must(par_lock_acquire(&meeting->lock, soon()) == 0);
+    meeting->n++;
+    must(par_lock_release(&meeting->lock) == 0);
+    return par_queue_put(meeting->queue, "x", 1, soon());
+}
+
+static struct meeting *
+new_meeting(void)
+{
+    struct meeting *meeting = shared(struct meeting);
+
+    meeting->queue = par_queue_new(NULL);
+    must(meeting->queue != NULL);
+    return meeting;
+}
+
+static void
+conf_032_mixed_startmethod(void)
+{
+    struct meeting *meeting = new_meeting();
+    char byte;
+
+    for (int standard = PAR_FORK; standard <= PAR_FORKSERVER; standard++)
+        for (int method = PAR_FORK; method <= PAR_FORKSERVER; method++) {
+            must(par_set_start_method(standard) == 0);
+            must(code_by(method, count_and_put, meeting, 0) == 0);
+            must(par_queue_get(meeting->queue, &byte, 1, soon()) == 1);
+        }
+    must(meeting->n == 9);
+    par_queue_free(meeting->queue);
+    par_forkserver_stop();
+}
+
+static int
+put_in_grandchild(void *arg)
+{
+    struct meeting *meeting = arg;
+    int code;
+
+    if (meeting->depth++ == 1)
+        return count_and_put(meeting);
+    code = code_by(PAR_START_STANDARD, put_in_grandchild, meeting, 0);
+    par_forkserver_stop();
+    return code;
+}
+
+static void
+conf_033_nested_startmethod(void)
+{
+    struct meeting *meeting = new_meeting();
+    char byte;
+
+    for (int method = PAR_FORK; method <= PAR_FORKSERVER; method++) {
+        meeting->depth = 0;
+        must(par_set_start_method(method) == 0);
+        must(code_by(PAR_START_STANDARD, put_in_grandchild, meeting, 0) == 0);
+        must(par_queue_get(meeting->queue, &byte, 1, soon()) == 1);
+    }
+    par_queue_free(meeting->queue);
+    par_forkserver_stop();
+}
+
 const struct behaviour process_behaviours[] = {
     PASSES(
         001, process, IN_PROCESSES,
@@ -676,9 +848,11 @@ const struct behaviour process_behaviours[] = {
         "and a function joins the threads whose work it wants"),
     PASSES(019, sys_exit, IN_PROCESSES, "returned, exit(), _exit() and signals: ten ways to end and the exit code of each",
            "par_process_exitcode"),
-    MISSING(020, forkserver_sigint, "the server is interrupted, a running child finishes, the next start works",
-            "par_set_start_method"),
-    MISSING(021, forkserver_sigkill, "the server is killed, the next start works", "par_set_start_method"),
+    PASSES(020, forkserver_sigint, IN_PROCESSES, "the server is interrupted, a running child finishes, the next start works",
+           "par_process_opts.start_method"),
+    PASSES(021, forkserver_sigkill, IN_PROCESSES,
+           "the server is killed, the next start works, and the exit code of a child that ran is told all the same",
+           "par_process_opts.start_method"),
     CANNOT(022, forkserver_auth_is_enabled,
            "the key guards Python's server socket, which has a name; relatives of a libpar family reach each other through "
            "inherited descriptors and memory only"),
@@ -688,21 +862,23 @@ const struct behaviour process_behaviours[] = {
     PASSES(025, queue_in_process, IN_PROCESSES, "a child makes a queue and a child of its own that puts into it",
            "par_queue_new"),
     PASSES(026, pool_in_process, IN_PROCESSES, "a child makes a pool; a daemon may as well", "par_pool_new"),
-    PARTLY(
+    PASSES(
         027, closefd, IN_PROCESSES,
         "a descriptor of the program is there in a forked child; it is not in one that is spawned or comes from a forkserver",
-        "par_process_start", "par_set_start_method"),
-    CANNOT(028, noforkbomb,
-           "Python's spawned child imports the main module again, and would start children on the way; a C program's main is "
-           "not run by importing it"),
+        "par_process_opts.start_method"),
+    PASSES(028, noforkbomb, IN_PROCESSES,
+           "a program whose main() would start children again in its children is told so, and starts none",
+           "par_spawn_support"),
     PASSES(029, atexit, IN_PROCESSES,
            "an exit handler that the child registered runs if it leaves by exit(); a return from its function runs none",
            "par_process_start"),
     PASSES(030, forked_thread_not_started, IN_PROCESSES,
            "processes start while another thread is starting threads: nobody hangs", "par_process_start, par_thread_start"),
-    MISSING(031, context, "the start method can be set and asked; a child sees the same", "par_set_start_method"),
-    MISSING(032, mixed_startmethod, "locks and queues go to children of every start method", "par_set_start_method"),
-    MISSING(033, nested_startmethod, "a grandchild uses its grandparent's queue, under every start method",
-            "par_set_start_method"),
+    PASSES(031, context, IN_PROCESSES, "the start method can be set and asked; a child sees the same",
+           "par_set_start_method, par_start_method"),
+    PASSES(032, mixed_startmethod, IN_PROCESSES, "locks and queues go to children of every start method",
+           "par_set_start_method, par_process_opts.start_method"),
+    PASSES(033, nested_startmethod, IN_PROCESSES, "a grandchild uses its grandparent's queue, under every start method",
+           "par_set_start_method"),
     END_OF_TABLE
 };

@@ -27,6 +27,8 @@ static const struct {
     [PARI_CALL_FUTEX_WAITV] = { "futex_waitv", 4, { ENOSYS, EPERM, EAGAIN, EINTR } },
     [PARI_CALL_ATFORK] = { "pthread_atfork", 1, { ENOMEM } },
     [PARI_CALL_FORK] = { "fork", 2, { EAGAIN, ENOMEM } },
+    [PARI_CALL_EXEC] = { "execve", 3, { ENOMEM, EACCES, ENOENT } },
+    [PARI_CALL_CLOSE_RANGE] = { "close_range", 2, { ENOSYS, EPERM } },
     [PARI_CALL_PIDFD_OPEN] = { "pidfd_open", 5, { ENOSYS, EPERM, EMFILE, ENFILE, ENOMEM } },
     [PARI_CALL_PIDFD_SIGNAL] = { "pidfd_send_signal", 2, { ENOSYS, EPERM } },
     [PARI_CALL_PIDFD_WAIT] = { "waitid(P_PIDFD)", 1, { EINVAL, EINTR } },

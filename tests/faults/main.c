@@ -342,6 +342,7 @@ main(int argc, char **argv)
 {
     char mode = 't';
 
+    par_spawn_support();
     without_caches(argv);
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (int i = 1; i < argc; i++) {

@@ -155,6 +155,28 @@ share(void)
     return result;
 }
 
+/* ---- start methods */
+
+static int
+spawn(void)
+{
+    int five = 5;
+
+    return finish(par_process_start(add_one, &five, sizeof five, &(par_process_opts){ .start_method = PAR_SPAWN }), 6);
+}
+
+static int
+ask_forkserver(void)
+{
+    int five = 5, result, error;
+
+    result = finish(par_process_start(add_one, &five, sizeof five, &(par_process_opts){ .start_method = PAR_FORKSERVER }), 6);
+    error = errno;
+    QUIETLY(par_forkserver_stop());
+    errno = error;
+    return result;
+}
+
 /* ---- threads */
 
 static int
@@ -185,6 +207,9 @@ const struct op process_ops[] = {
     { PROCESS, .name = "child_begins_daemon", .act = start_daemon, .errors = DAEMON_ERRORS, .where = IN_CHILDREN },
     { PROCESS, .name = "child_begins_given", .act = give, .errors = START_ERRORS, .where = IN_CHILDREN },
     { PROCESS, .name = "child_knows_itself", .act = start_who_knows, .errors = START_ERRORS, .where = IN_CHILDREN },
+    { PROCESS, .name = "process_spawn", .act = spawn, .errors = START_ERRORS },
+    { PROCESS, .name = "process_forkserver", .act = ask_forkserver, .errors = DAEMON_ERRORS },
+    { PROCESS, .name = "child_is_executed", .act = spawn, .errors = START_ERRORS, .where = IN_CHILDREN },
     { .group = "thread", .name = "thread_start", .act = thread, .errors = ERRORS(EAGAIN, ENOMEM, ENOSPC), .is_cold = true },
     { .name = NULL },
 };

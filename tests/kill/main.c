@@ -480,6 +480,7 @@ main(int argc, char **argv)
     struct timespec start, end;
     long bad = 0;
 
+    par_spawn_support();
     parse(argc, argv);
     if (options.is_sample)
         printf("a sample, seed %u\n", options.seed);

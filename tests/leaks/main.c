@@ -258,6 +258,7 @@ main(int argc, char **argv)
 {
     struct tally tally = { 0, 0 };
 
+    par_spawn_support();
     parse(argc, argv);
     printf("%-18s %7s", "growth of", "cycles");
     for (int r = 0; r < N_RESOURCES; r++)

@@ -150,12 +150,55 @@ cycle_killed_worker(void)
     use_pool(PAR_PROCESSES, die_on_two, 1);
 }
 
+/* ---- start methods */
+
+static void
+start_by(int method)
+{
+    par_conn *end[2];
+    par_process *process;
+    int n = 7;
+
+    end_with(par_process_start(return_seven, &n, sizeof n, &(par_process_opts){ .start_method = method, .daemon = true }), 7);
+    must(par_pipe(end, &(par_pipe_opts){ .capacity = 4096 }) == 0);
+    process = par_process_start(receive_one, end[0], 0, &(par_process_opts){ .start_method = method, .give = { end[0] } });
+    must(process != NULL && par_conn_send(end[1], &n, sizeof n, soon()) == 0);
+    end_with(process, 7);
+    par_conn_free(end[0]);
+    par_conn_free(end[1]);
+    process = par_process_start(stay, NULL, 0, &(par_process_opts){ .start_method = method });
+    must(process != NULL && par_process_kill(process) == 0);
+    end_with(process, -SIGKILL);
+}
+
+static void
+cycle_spawn(void)
+{
+    start_by(PAR_SPAWN);
+}
+
+static void
+cycle_forkserver(void)
+{
+    start_by(PAR_FORKSERVER);
+}
+
+static void
+cycle_server(void)
+{
+    start_by(PAR_FORKSERVER);
+    par_forkserver_stop();
+}
+
 const struct subject process_subjects[] = {
     { "process", NULL, cycle_process, NULL },
     { "process with end", NULL, cycle_process_with_end, NULL },
     { "daemon", NULL, cycle_daemon, NULL },
     { "killed process", NULL, cycle_killed_process, NULL },
     { "killed daemon", NULL, cycle_killed_daemon, NULL },
+    { "spawn", NULL, cycle_spawn, NULL },
+    { "forkserver's", NULL, cycle_forkserver, par_forkserver_stop },
+    { "forkserver", NULL, cycle_server, NULL },
     { "thread", NULL, cycle_thread, NULL },
     { "pool, processes", NULL, cycle_pool_of_processes, NULL },
     { "pool, threads", NULL, cycle_pool_of_threads, NULL },

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * order.c: what a process that is no copy of its parent is told: which function to run on what, who it is, which descriptors are
+ * its own. A program that is started anew learns from one line of its environment where the arena is and, in it, its order.
+ *
+ * Shared state: the order, written by the parent before anybody else knows of it, and only read afterwards. It is a block of the
+ * new member's, and is swept with it.
+ * If a process dies here: the parent, before the new process has joined: it comes alone, or finds that its member was given up.
+ */
+#include "birth.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../channel/conn.h"
+
+#define LINE "PAR_SPAWN"
+
+/* ---- writing one */
+
+static int
+check_argument(const void *arg, size_t size)
+{
+    if (arg == NULL || size > 0 || pari_in_arena(arg))
+        return 0;
+    pari_say("an argument without a size must lie in shared memory: a process that is not a fork does not see this one");
+    return pari_fail(EINVAL);
+}
+
+static const char *
+store(char **at, const char *text)
+{
+    char *copy = *at;
+
+    *at += strlen(text) + 1;
+    return strcpy(copy, text);
+}
+
+static void
+store_descriptors(struct pari_order *order, const struct pari_child_opts *opts, int line)
+{
+    for (; order->n_fd < opts->n_keep; order->n_fd++) {
+        order->fd[order->n_fd] = opts->keep[order->n_fd];
+        order->end[order->n_fd] = opts->ends != NULL ? opts->ends[order->n_fd] : NULL;
+    }
+    if (line >= 0)
+        order->fd[order->n_fd++] = line;
+}
+
+struct pari_order *
+pari_order_new(int (*main)(void *arg), const void *arg, const struct pari_child_opts *opts, const struct pari_birth *birth)
+{
+    const struct pari_identity *identity = &birth->identity;
+    size_t texts = strlen(identity->name) + strlen(identity->numbers) + strlen(identity->parent_name) + 3;
+    size_t copied = (opts->arg_size + PARI_CACHE_LINE - 1) / PARI_CACHE_LINE * PARI_CACHE_LINE;
+    struct pari_code code;
+    struct pari_order *order;
+    char *at;
+
+    if (copied < opts->arg_size || copied > PTRDIFF_MAX)
+        return pari_null(EOVERFLOW);
+    if (check_argument(arg, opts->arg_size) != 0 || pari_code_of((void (*)(void))main, &code) != 0)
+        return NULL;
+    order = pari_heap_alloc(1, PARI_ORDER_SIZE + copied + texts, birth->member);
+    if (order == NULL)
+        return NULL;
+    *order = (struct pari_order){ .main = code,
+                                  .arg = (void *)(uintptr_t)arg,
+                                  .member = birth->member,
+                                  .parent = identity->parent,
+                                  .parent_pid = identity->parent_pid,
+                                  .method = par_start_method(),
+                                  .is_service = birth->is_service,
+                                  .is_daemon = birth->line >= 0 };
+    at = (char *)order + PARI_ORDER_SIZE;
+    if (opts->arg_size > 0)
+        order->arg = memcpy(at, arg, opts->arg_size);
+    at += copied;
+    order->name = store(&at, identity->name);
+    order->numbers = store(&at, identity->numbers);
+    order->parent_name = store(&at, identity->parent_name);
+    store_descriptors(order, opts, birth->line);
+    return order;
+}
+
+pid_t
+pari_order_exec(const struct pari_order *order)
+{
+    struct pari_arena_place place = pari_arena_place();
+    int keep[PARI_MAX_PASS + 1];
+    char line[100];
+
+    (void)snprintf(line, sizeof line, LINE "=%d,%" PRIxPTR ",%" PRIx64 ",%" PRIxPTR, place.fd, place.at, place.size,
+                   (uintptr_t)order);
+    memcpy(keep, order->fd, order->n_fd * sizeof *keep);
+    keep[order->n_fd] = place.fd;
+    return pari_exec_self(line, keep, order->n_fd + 1, order->is_service ? PARI_SIGNALS_SERVICE : PARI_SIGNALS_KEPT);
+}
+
+/* ---- following one */
+
+/* The ends of pipes are this process's since before it began; here are their descriptors. */
+static void
+take_descriptors(const struct pari_order *order, const int *fd)
+{
+    for (unsigned i = 0; i < order->n_fd; i++) {
+        if (pari_exec_keep(fd[i], true) != 0)
+            pari_exit_now(errno);
+        if (order->end[i] != NULL)
+            pari_conn_settle(order->end[i], fd[i]);
+    }
+}
+
+static const char *
+private_copy(const char *text)
+{
+    char *copy = pari_malloc(strlen(text) + 1);
+
+    if (copy == NULL)
+        pari_exit_now(errno);
+    return strcpy(copy, text);
+}
+
+_Noreturn void
+pari_order_obey(const struct pari_order *order, unsigned attempt, const int *fd)
+{
+    struct pari_birth birth = { .arg = order->arg,
+                                .member = order->member,
+                                .line = order->is_daemon ? fd[order->n_fd - 1] : -1,
+                                .is_service = order->is_service,
+                                .identity = { .parent = order->parent, .parent_pid = order->parent_pid } };
+
+    if (!pari_member_begin(order->member, attempt))
+        pari_exit_now(0); /* another one has been started in its place, or it was given up: nobody asks for this one */
+    birth.main = (int (*)(void *))pari_code_find(&order->main);
+    if (birth.main == NULL)
+        pari_exit_now(ENOEXEC); /* a library that is not loaded here */
+    take_descriptors(order, fd);
+    birth.identity.name = private_copy(order->name);
+    birth.identity.numbers = private_copy(order->numbers);
+    birth.identity.parent_name = private_copy(order->parent_name);
+    pari_method_inherit(order->method);
+    pari_child_live(&birth);
+}
+
+static void
+follow(const char *line)
+{
+    struct pari_arena_place place;
+    uintptr_t at;
+
+    if (sscanf(line, "%d,%" SCNxPTR ",%" SCNx64 ",%" SCNxPTR, &place.fd, &place.at, &place.size, &at) != 4)
+        pari_exit_now(EINVAL);
+    if (pari_exec_keep(place.fd, false) != 0 || pari_attach(&place) != 0)
+        pari_exit_now(errno);
+    if (!pari_in_heap((const void *)at))
+        pari_exit_now(EINVAL);
+    pari_order_obey((const struct pari_order *)at, 0, ((const struct pari_order *)at)->fd);
+}
+
+void
+par_spawn_support(void)
+{
+    char *line = pari_exec_line(LINE);
+
+    if (line != NULL)
+        follow(line);
+    pari_method_allow();
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * exec.c: the program started anew, as a child that knows no more than a line in its environment and the descriptors given to it.
+ */
+#include "os.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#define SET_CLOEXEC 4 /* CLOSE_RANGE_CLOEXEC */
+
+/* Kernels before 5.11, and /proc is not there either: then what is open stays open. */
+static void
+close_each_at_exec(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    struct dirent *entry;
+
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        int fd = atoi(entry->d_name);
+        if (fd > STDERR_FILENO)
+            (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
+    if (folder != NULL)
+        (void)closedir(folder);
+}
+
+/* All but the standard ones and those given. */
+static void
+close_at_exec(const int *keep, unsigned n_keep)
+{
+    if (pari_fault(PARI_CALL_CLOSE_RANGE) || syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, SET_CLOEXEC) != 0)
+        close_each_at_exec();
+    for (unsigned i = 0; i < n_keep; i++)
+        (void)fcntl(keep[i], F_SETFD, 0);
+}
+
+/* The environment with one more line; the lines stay the program's. free() it. */
+static char **
+environment_with(char *line)
+{
+    size_t n = 0;
+    char **all;
+
+    while (environ != NULL && environ[n] != NULL)
+        n++;
+    all = pari_malloc((n + 2) * sizeof *all);
+    if (all == NULL)
+        return NULL;
+    if (n > 0)
+        memcpy(all, environ, n * sizeof *all);
+    all[n] = line;
+    return all;
+}
+
+pid_t
+pari_exec_self(char *line, const int *keep, unsigned n_keep, enum pari_signals how)
+{
+    char *arguments[] = { program_invocation_name, NULL }, **environment = environment_with(line);
+    pid_t pid;
+
+    if (environment == NULL)
+        return -1;
+    pid = pari_fork(keep, n_keep, how);
+    if (pid == 0) {
+        close_at_exec(keep, n_keep);
+        if (!pari_fault(PARI_CALL_EXEC))
+            (void)execve("/proc/self/exe", arguments, environment); /* the very file that runs, also when it was removed */
+        pari_exit_now(errno);
+    }
+    free(environment);
+    return pid;
+}
+
+char *
+pari_exec_line(const char *name)
+{
+    const char *value =
+        getauxval(AT_SECURE) == 0 ? getenv(name) : NULL; /* nobody tells a privileged program where to map what */
+    char *copy = value != NULL ? strdup(value) : NULL;
+
+    if (copy != NULL)
+        (void)unsetenv(name); /* what this process starts is not meant */
+    return copy;
+}
+
+int
+pari_exec_keep(int fd, bool is_tracked)
+{
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+        return -1;
+    if (is_tracked)
+        (void)pari_fd_track(fd);
+    return 0;
+}
