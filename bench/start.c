@@ -45,18 +45,36 @@ nothing(void *arg)
 }
 
 static void
-libpar_round(long procs)
+start_and_join(long procs, int method)
 {
     par_process *process[BENCH_MAX_RUNNERS];
 
     for (long i = 0; i < procs; i++) {
-        process[i] = par_process_start(nothing, NULL, 0, NULL);
+        process[i] = par_process_start(nothing, NULL, 0, &(par_process_opts){ .start_method = method });
         bench_check(process[i] != NULL);
     }
     for (long i = 0; i < procs; i++) {
         bench_check(par_process_join(process[i], PAR_FOREVER) == 0 && par_process_exitcode(process[i]) == 0);
         par_process_free(process[i]);
     }
+}
+
+static void
+libpar_round(long procs)
+{
+    start_and_join(procs, PAR_FORK);
+}
+
+static void
+forkserver_round(long procs)
+{
+    start_and_join(procs, PAR_FORKSERVER);
+}
+
+static void
+exec_round(long procs)
+{
+    start_and_join(procs, PAR_SPAWN);
 }
 
 static void
@@ -139,6 +157,18 @@ libpar_start(const struct bench_task *task)
 }
 
 static double
+forkserver_start(const struct bench_task *task)
+{
+    return start(task, &(struct way){ NULL, forkserver_round });
+}
+
+static double
+exec_start(const struct bench_task *task)
+{
+    return start(task, &(struct way){ NULL, exec_round });
+}
+
+static double
 fork_start(const struct bench_task *task)
 {
     return start(task, &(struct way){ NULL, fork_round });
@@ -211,8 +241,19 @@ fork_ready(const struct bench_task *task)
 }
 
 static const struct bench_contender contenders[] = {
-    { "start", "libpar", libpar_start, 1 },     { "start", "fork+waitpid", fork_start, 1 },
-    { "start", "posix_spawn", spawn_start, 1 }, { "start", "limit-zygote", zygote_start, 1 },
-    { "ready", "libpar", libpar_ready, 1 },     { "ready", "bare-forks", fork_ready, 1 },
+    { "start", "libpar", libpar_start, 1 },
+    { "start", "fork+waitpid", fork_start, 1 },
+    { "start", "posix_spawn", spawn_start, 1 },
+    { "start", "limit-zygote", zygote_start, 1 },
+    { "start", "libpar-forkserver", forkserver_start, 1 },
+    { "start", "libpar-spawn", exec_start, 1 },
+    { "ready", "libpar", libpar_ready, 1 },
+    { "ready", "bare-forks", fork_ready, 1 },
 };
-BENCH_MAIN(contenders)
+
+int
+main(int argc, char **argv)
+{
+    par_spawn_support();
+    return bench_main(argc, argv, contenders, sizeof contenders / sizeof *contenders);
+}

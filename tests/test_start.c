@@ -103,6 +103,27 @@ know_who_you_are(void *arg)
     return getenv("PAR_SPAWN") == NULL && par_start_method() == method ? 0 : 3;
 }
 
+static int
+has_given_name(void *arg)
+{
+    char name[20] = "";
+    FILE *file = fopen("/proc/self/comm", "re");
+
+    (void)arg;
+    return file == NULL || fgets(name, sizeof name, file) == NULL || fclose(file) != 0 ||
+           strcmp(name, "given, and long\n") != 0;
+}
+
+START_TEST(name_is_seen_from_outside)
+{
+    par_process *process = par_process_start(has_given_name, NULL, 0,
+                                             &(par_process_opts){ .start_method = _i, .name = "given, and longer than that" });
+    ck_assert_ptr_nonnull(process);
+    ck_assert_int_eq(finish(process), 0);
+    par_forkserver_stop();
+}
+END_TEST
+
 START_TEST(child_knows_its_name_its_parent_and_the_method)
 {
     ck_assert_int_eq(par_set_start_method(_i), 0);
@@ -786,6 +807,7 @@ main(void)
     tcase_add_loop_test(every, argument_is_copied, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, pointer_into_shared_memory_is_the_same, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, child_knows_its_name_its_parent_and_the_method, PAR_FORK, PAR_FORKSERVER + 1);
+    tcase_add_loop_test(every, name_is_seen_from_outside, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, memory_is_a_forks_alone, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, descriptors_of_the_program_are_a_forks_alone, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, ends_of_pipes_move, PAR_FORK, PAR_FORKSERVER + 1);

@@ -54,8 +54,8 @@ enum par_start_method {
 };
 
 typedef struct par_process_opts {
-    const char *name;             /* copied; NULL: "Process-1", its second child "Process-1:2", and so on */
-    bool daemon;                  /* the kernel kills it when this process is gone, however it ended; until it execs */
+    const char *name; /* copied, and what ps and top show of it; NULL: "Process-1", its second child "Process-1:2", ... */
+    bool daemon;      /* the kernel kills it when this process is gone, however it ended; until it execs */
     par_conn *give[PAR_MAX_GIVE]; /* connection ends of this process that move to the child; the first NULL ends the list */
     int start_method;             /* PAR_FORK, PAR_SPAWN, PAR_FORKSERVER; 0: the standard */
     PAR_RESERVED;

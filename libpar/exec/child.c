@@ -65,6 +65,7 @@ pari_child_live(const struct pari_birth *birth)
     free(birth->drop[0]);
     free(birth->drop[1]);
     pari_identity_set(&birth->identity);
+    pari_set_name(birth->identity.name);
     code = birth->main(birth->arg) & 255;
     flush_output();
     pari_member_set_exit(code);
@@ -83,7 +84,7 @@ fork_child(const struct pari_birth *birth, const struct pari_child_opts *opts, s
     }
     if (birth->line >= 0)
         keep[n++] = birth->line;
-    child->pid = pari_fork(keep, n, opts->is_service ? PARI_SIGNALS_SERVICE : PARI_SIGNALS_KEPT);
+    child->pid = pari_fork(keep, n, opts->is_service);
     if (child->pid == 0)
         pari_child_live(birth);
     return child->pid > 0 ? 0 : -1;

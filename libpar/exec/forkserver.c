@@ -119,7 +119,9 @@ fork_for(struct server *server, const struct request *request, const int *fd)
     if (ward == NULL)
         return NULL;
     ward->member = request->order->member;
-    ward->pid = pari_fork(NULL, 0, request->is_service ? PARI_SIGNALS_SERVICE : PARI_SIGNALS_DEFAULT);
+    ward->pid = pari_fork(NULL, 0, false); /* which are those of a service */
+    if (ward->pid == 0 && !request->is_service)
+        pari_heed_interrupt();
     if (ward->pid == 0)
         pari_order_obey(request->order, request->attempt, fd); /* what is the server's own has been closed by the fork */
     if (ward->pid < 0) {
@@ -197,7 +199,7 @@ server_main(void *arg)
     struct server server = { .socket = *(int *)arg, .epoll = pari_epoll_new() };
     bool has_client = true;
 
-    pari_reset_signals(PARI_SIGNALS_SERVICE); /* its standard input is the program's, for its children */
+    pari_reset_signals(); /* its standard input is the program's, for its children */
     if (server.epoll < 0 || pari_epoll_add(server.epoll, server.socket, PARI_READABLE, NULL) != 0)
         return 1;
     while (has_client)

@@ -96,7 +96,7 @@ pari_order_exec(const struct pari_order *order)
                    (uintptr_t)order);
     memcpy(keep, order->fd, order->n_fd * sizeof *keep);
     keep[order->n_fd] = place.fd;
-    return pari_exec_self(line, keep, order->n_fd + 1, order->is_service ? PARI_SIGNALS_SERVICE : PARI_SIGNALS_KEPT);
+    return pari_exec_self(line, keep, order->n_fd + 1, order->is_service);
 }
 
 /* ---- following one */

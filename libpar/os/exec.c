@@ -63,14 +63,14 @@ environment_with(char *line)
 }
 
 pid_t
-pari_exec_self(char *line, const int *keep, unsigned n_keep, enum pari_signals how)
+pari_exec_self(char *line, const int *keep, unsigned n_keep, bool reset_signals)
 {
     char *arguments[] = { program_invocation_name, NULL }, **environment = environment_with(line);
     pid_t pid;
 
     if (environment == NULL)
         return -1;
-    pid = pari_fork(keep, n_keep, how);
+    pid = pari_fork(keep, n_keep, reset_signals);
     if (pid == 0) {
         close_at_exec(keep, n_keep);
         if (!pari_fault(PARI_CALL_EXEC))

@@ -325,16 +325,11 @@ void pari_named_unmap(void *at, size_t size);
 
 /* ---- processes (process.c) */
 
-enum pari_signals {
-    PARI_SIGNALS_KEPT,    /* dispositions and mask are the parent's */
-    PARI_SIGNALS_DEFAULT, /* default dispositions, an empty mask */
-    PARI_SIGNALS_SERVICE  /* the same, but SIGINT is ignored: the terminal's Ctrl-C is left to the parent */
-};
-
 /* fork with all signals blocked in between. `keep` descriptors stay open in the child, other tracked ones are closed there.
  * Returns 0 in the child, the child's pid in the parent. */
-pid_t pari_fork(const int *keep, unsigned n_keep, enum pari_signals how);
-void pari_reset_signals(enum pari_signals how);
+pid_t pari_fork(const int *keep, unsigned n_keep, bool reset_signals);
+void pari_reset_signals(void);  /* as those of a service */
+void pari_heed_interrupt(void); /* SIGINT has its default disposition again */
 
 int pari_pidfd(pid_t pid); /* tracked; -1 ENOSYS on old kernels, ESRCH when it is gone */
 
@@ -348,6 +343,7 @@ bool pari_pidfd_exit(int pidfd, struct pari_exit *how); /* of one that somebody 
 int pari_kill(pid_t pid, int pidfd, int signal);        /* through the pidfd if there is one; already ended is 0 */
 bool pari_pid_exists(pid_t pid);                        /* also a thread's id; true when in doubt */
 bool pari_pid_has_ended(pid_t pid);                     /* reaped or not, anyone's child; false when in doubt */
+void pari_set_name(const char *name);                   /* of this thread, as ps and top show it: its first 15 bytes */
 void pari_exit_now(int code) __attribute__((noreturn)); /* _exit */
 int pari_n_cpus(void);                                  /* affinity and cgroup quota */
 int pari_cpu(void);                                     /* where this thread runs just now; -1: not known */
@@ -361,7 +357,7 @@ int pari_at_fork(void (*child)(void));
 /* As pari_fork, but the child executes this very program, with `line` ("NAME=value") added to its environment. `keep` and the
  * standard descriptors are open there, under their numbers, and no others. When that fails the child ends with the errno as its exit
  * code. */
-pid_t pari_exec_self(char *line, const int *keep, unsigned n_keep, enum pari_signals how);
+pid_t pari_exec_self(char *line, const int *keep, unsigned n_keep, bool reset_signals);
 
 /* In the program that was started so: the value of the line, which is removed. free() it. NULL: it was not. */
 char *pari_exec_line(const char *name);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -101,26 +102,33 @@ pari_at_fork(void (*child)(void))
 }
 
 void
-pari_reset_signals(enum pari_signals how)
+pari_heed_interrupt(void)
+{
+    struct sigaction action;
+
+    memset(&action, 0, sizeof action);
+    action.sa_handler = SIG_DFL;
+    (void)sigaction(SIGINT, &action, NULL);
+}
+
+void
+pari_reset_signals(void)
 {
     struct sigaction action;
     sigset_t none;
 
     memset(&action, 0, sizeof action);
-    if (how == PARI_SIGNALS_KEPT)
-        return;
     action.sa_handler = SIG_DFL;
     for (int number = 1; number < NSIG; number++)
         (void)sigaction(number, &action, NULL); /* the libc's own and SIGKILL, SIGSTOP refuse */
     action.sa_handler = SIG_IGN;
-    if (how == PARI_SIGNALS_SERVICE)
-        (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGINT, &action, NULL);
     (void)sigemptyset(&none);
     (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
 pid_t
-pari_fork(const int *keep, unsigned n_keep, enum pari_signals how)
+pari_fork(const int *keep, unsigned n_keep, bool reset_signals)
 {
     sigset_t all, before;
     pid_t pid;
@@ -132,8 +140,8 @@ pari_fork(const int *keep, unsigned n_keep, enum pari_signals how)
     pari_fd_keep(keep, n_keep);
     pid = fork();
     pari_fd_keep(NULL, 0);
-    if (pid == 0 && how != PARI_SIGNALS_KEPT)
-        pari_reset_signals(how);
+    if (pid == 0 && reset_signals)
+        pari_reset_signals();
     else {
         int saved = errno;
         (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -228,6 +236,12 @@ pari_pid_has_ended(pid_t pid)
     pari_fd_close(fd);
     errno = saved;
     return has_ended;
+}
+
+void
+pari_set_name(const char *name)
+{
+    (void)prctl(PR_SET_NAME, name);
 }
 
 void
