@@ -269,6 +269,58 @@ make_an_arena_of_my_own(void *unused)
     return *value == 5 && pari_in_heap(value) ? 0 : 2;
 }
 
+START_TEST(atomic_operations_say_what_was_and_what_is)
+{
+    long *n = par_value(long), expected = 1;
+    const char **p = par_value(const char *), *word = "word";
+    unsigned char *byte = par_value(unsigned char);
+    ck_assert_int_eq(par_atomic_add(n, 5), 5);
+    ck_assert_int_eq(par_atomic_add(n, -2), 3);
+    ck_assert_int_eq(par_atomic_exchange(n, 7), 3);
+    ck_assert(!par_atomic_compare_exchange(n, &expected, 9));
+    ck_assert_int_eq(expected, 7);
+    ck_assert(par_atomic_compare_exchange(n, &expected, 9));
+    ck_assert_int_eq(par_atomic_load(n), 9);
+    par_atomic_store(n, 10);
+    ck_assert_int_eq(*n, 10);
+    ck_assert_ptr_null(par_atomic_exchange(p, word));
+    ck_assert_ptr_eq(par_atomic_load(p), word);
+    ck_assert_int_eq(par_atomic_add(byte, 255), 255);
+    ck_assert_int_eq(par_atomic_add(byte, 2), 1);
+    par_shared_free(n);
+    par_shared_free(p);
+    par_shared_free(byte);
+}
+END_TEST
+
+/* Half by adding, half by comparing. */
+static int
+add_up(void *arg)
+{
+    long *n = arg;
+
+    for (int i = 0; i < 50000; i++) {
+        long seen = par_atomic_load(n);
+        (void)par_atomic_add(n, 1);
+        while (!par_atomic_compare_exchange(n, &seen, seen + 1))
+            ;
+    }
+    return 0;
+}
+
+START_TEST(nothing_that_is_added_by_many_gets_lost)
+{
+    long *n = par_value(long);
+    pid_t child[4];
+    for (int i = 0; i < 4; i++)
+        child[i] = fixture_fork(add_up, n);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(fixture_wait(child[i]), 0);
+    ck_assert_int_eq(par_atomic_load(n), 400000);
+    par_shared_free(n);
+}
+END_TEST
+
 START_TEST(children_of_a_process_without_arena_are_families_of_their_own)
 {
     for (int i = 0; i < 3; i++)
@@ -288,6 +340,8 @@ main(void)
     tcase_add_test(one, is_shared_tells_arena_from_private_memory);
     tcase_add_test(one, bad_arguments_are_told);
     tcase_add_test(one, free_ignores_what_is_no_block_and_keeps_errno);
+    tcase_add_test(one, atomic_operations_say_what_was_and_what_is);
+    tcase_add_test(several, nothing_that_is_added_by_many_gets_lost);
     tcase_add_test(several, scalars_changed_by_a_child_are_seen_by_its_parent);
     tcase_add_test(several, array_is_worked_on_in_place_by_a_child);
     tcase_add_test(several, blocks_with_locks_inside_may_point_to_each_other);

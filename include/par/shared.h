@@ -12,6 +12,7 @@
  *     par_lock_acquire(par_lock_of(sum), PAR_FOREVER);
  *     *sum += 30;
  *     par_lock_release(par_lock_of(sum));
+ *     par_atomic_add(&squares[0], 1);
  */
 #ifndef PAR_SHARED_H
 #define PAR_SHARED_H
@@ -48,6 +49,26 @@ PAR_API size_t par_shared_length(const void *block);
 /* Does p point into shared memory? Then it means the same in every process of the family.
  * Safe: any thread, forked child, signal handler. */
 PAR_API bool par_is_shared(const void *p);
+
+/* ---- one integer or pointer, changed by many without a lock
+ *
+ * Each is a single step for every thread of every process, in an order that all agree on (sequentially consistent); who dies in one
+ * has made it or has not. `p` points to an integer or a pointer of at most 8 bytes, aligned to its size, and not to an _Atomic
+ * one, which has C's own operations. What two of them do in a row belongs under a lock.
+ * Safe: any thread, forked child, signal handler. */
+
+#define par_atomic_load(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
+#define par_atomic_store(p, value) __atomic_store_n((p), (value), __ATOMIC_SEQ_CST)
+
+/* The value after n was added; integers only. Wraps around without a word, signed ones as well. */
+#define par_atomic_add(p, n) __atomic_add_fetch((p), (n), __ATOMIC_SEQ_CST)
+
+/* The value before. */
+#define par_atomic_exchange(p, value) __atomic_exchange_n((p), (value), __ATOMIC_SEQ_CST)
+
+/* If *p is *expected, it becomes `value`: true. Else *expected becomes what *p is: false. */
+#define par_atomic_compare_exchange(p, expected, value) \
+    __atomic_compare_exchange_n((p), (expected), (value), 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 
 PAR_END_DECLS
 
