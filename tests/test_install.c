@@ -58,10 +58,42 @@ static const char user_program[] = "cat >user.c <<'END'\n"
                                    "END\n"
                                    "cp user.c user.cc";
 
+/* Its children come by both methods that are no fork, run a function of the program, and one that OpenMP has if it is built so: a fork
+ * of the program would wait in it for threads that it does not have. */
+static const char start_program[] =
+    "cat >start.c <<'END'\n"
+    "#include <par.h>\n"
+    "static int sum(void *arg)\n"
+    "{\n"
+    "    int n = 0;\n"
+    "#ifdef _OPENMP\n"
+    "#pragma omp parallel for reduction(+ : n) num_threads(3)\n"
+    "#endif\n"
+    "    for (int i = 0; i < 10; i++)\n"
+    "        n += i + *(int *)arg;\n"
+    "    return n;\n"
+    "}\n"
+    "int main(void)\n"
+    "{\n"
+    "    par_spawn_support();\n"
+    "    int two = 2;\n"
+    "    printf(\"%d\", sum(&two));\n"
+    "    for (int method = PAR_SPAWN; method <= PAR_FORKSERVER; method++) {\n"
+    "        par_process *p =\n"
+    "            par_process_start(sum, &two, sizeof two, &(par_process_opts){ .start_method = method });\n"
+    "        if (p == NULL || par_process_join(p, par_in(20)) != 0)\n"
+    "            return 1;\n"
+    "        printf(\" %d\", par_process_exitcode(p));\n"
+    "        par_process_free(p);\n"
+    "    }\n"
+    "    return 0;\n"
+    "}\n"
+    "END\n";
+
 static bool
 install_once(void)
 {
-    return mkdtemp(stage) != NULL && setenv("stage", stage, 1) == 0 && shell(user_program) == 0 &&
+    return mkdtemp(stage) != NULL && setenv("stage", stage, 1) == 0 && shell(user_program) == 0 && shell(start_program) == 0 &&
            shell("remake install DESTDIR=$stage PREFIX=/usr/local") == 0;
 }
 
@@ -146,6 +178,29 @@ START_TEST(cxx_program_links_shared_and_static)
     ck_shell("g++ -std=c++11 $strict user.cc $(pkg-config --cflags --libs libpar) -o shared++\n"
              "g++ -std=c++11 $strict user.cc -static $(pkg-config --static --cflags --libs libpar) -o static++\n"
              "test \"$(LD_LIBRARY_PATH=$lib ./shared++)\" = '1 4 9 16'; test \"$(./static++)\" = '1 4 9 16'");
+}
+END_TEST
+
+START_TEST(functions_travel_however_a_program_is_linked)
+{
+    fixture_expect_orphans(); /* the servers end with their programs */
+    ck_shell("for flags in -pie -no-pie -Wl,--build-id=none; do\n"
+             "    $CC -std=gnu11 $strict $flags start.c $(pkg-config --cflags --libs libpar) -o start\n"
+             "    test \"$(LD_LIBRARY_PATH=$lib ./start)\" = '65 65 65' || { echo $flags; exit 1; }\n"
+             "done\n"
+             "for flags in '' -static -static-pie '-static -Wl,--build-id=none'; do\n"
+             "    $CC -std=gnu11 $strict $flags start.c $(pkg-config --cflags libpar) $lib/libpar.a -pthread -o start\n"
+             "    test \"$(./start)\" = '65 65 65' || { echo $flags; exit 1; }\n"
+             "done");
+}
+END_TEST
+
+START_TEST(library_with_threads_works_in_children_that_are_no_forks)
+{
+    fixture_expect_orphans(); /* the servers end with their programs */
+    ck_shell("$CC -fopenmp -E -x c /dev/null >/dev/null 2>&1 || { echo 'skipped: no OpenMP'; exit 0; }\n"
+             "$CC -std=gnu11 $strict -fopenmp start.c $(pkg-config --cflags --libs libpar) -o start\n"
+             "test \"$(LD_LIBRARY_PATH=$lib ./start)\" = '65 65 65'");
 }
 END_TEST
 
@@ -244,6 +299,8 @@ main(void)
     tcase_add_test(programs, c_program_links_shared);
     tcase_add_test(programs, c_program_links_static);
     tcase_add_test(programs, c_program_links_the_archive_alone);
+    tcase_add_test(programs, functions_travel_however_a_program_is_linked);
+    tcase_add_test(programs, library_with_threads_works_in_children_that_are_no_forks);
     tcase_add_test(programs, program_builds_before_install);
 
     tcase_add_test(symbols, each_header_compiles_alone_as_c11);
