@@ -246,13 +246,15 @@ make_client(void)
 static void
 stop_server(void)
 {
+    struct pari_child *server = client.server;
+
+    client.server = NULL; /* first: a fork of another thread shall not free what we have freed */
     pari_fd_close(client.socket);
-    if (pari_child_wait(client.server, PAR_TIME(pari_now_ns() + PATIENCE_NS)) != 0) {
-        (void)pari_child_kill(client.server, SIGKILL);
-        (void)pari_child_wait(client.server, PAR_TIME(pari_now_ns() + PATIENCE_NS));
+    if (pari_child_wait(server, PAR_TIME(pari_now_ns() + PATIENCE_NS)) != 0) {
+        (void)pari_child_kill(server, SIGKILL);
+        (void)pari_child_wait(server, PAR_TIME(pari_now_ns() + PATIENCE_NS));
     }
-    pari_child_drop(client.server);
-    client.server = NULL;
+    pari_child_drop(server);
 }
 
 static int

@@ -195,7 +195,7 @@ pari_pidfd_exit(int pidfd, struct pari_exit *how)
 {
     struct info info = { .mask = HAS_EXIT_CODE };
 
-    if (pidfd < 0 || ioctl(pidfd, GET_INFO, &info) != 0 || (info.mask & HAS_EXIT_CODE) == 0)
+    if (pidfd < 0 || syscall(SYS_ioctl, pidfd, GET_INFO, &info) != 0 || (info.mask & HAS_EXIT_CODE) == 0)
         return false;
     how->code = WIFEXITED(info.exit_code) ? WEXITSTATUS(info.exit_code) : -WTERMSIG(info.exit_code);
     return true;

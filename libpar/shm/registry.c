@@ -186,12 +186,16 @@ void
 pari_member_tell_exit(pari_member member, int code)
 {
     uint64_t tag;
-    struct pari_slot *slot = slot_of(member, &tag);
+    struct pari_slot *slot;
 
-    if (slot == NULL)
+    if (registry_lock() != 0)
         return;
-    atomic_store(&slot->exit_code, code);
-    (void)pari_futex_wake((const _Atomic uint32_t *)&slot->exit_code, INT_MAX);
+    slot = slot_of(member, &tag); /* as long as we have the lock it is not given to another one */
+    if (slot != NULL)
+        atomic_store(&slot->exit_code, code);
+    registry_unlock();
+    if (slot != NULL)
+        (void)pari_futex_wake((const _Atomic uint32_t *)&slot->exit_code, INT_MAX);
 }
 
 const _Atomic uint32_t *
