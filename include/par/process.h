@@ -62,7 +62,8 @@ typedef struct par_process_opts {
 } par_process_opts;
 
 /* The first call in the main() of a program that uses PAR_SPAWN or PAR_FORKSERVER, before it does anything that is to be done once.
- * In a child of these methods it runs the child's function and does not return; else it does nothing but allow them.
+ * In a child of these methods it runs the child's function and does not return; else it does nothing but allow them, unless the
+ * program has more rights than its caller (setuid and the like).
  * Safe: once, before other threads are started. */
 PAR_API void par_spawn_support(void);
 

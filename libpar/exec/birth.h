@@ -42,8 +42,9 @@ struct pari_order *pari_order_new(int (*main)(void *arg), const void *arg, const
 /* The same program, executed by a child of this process: its pid, -1 EAGAIN, ENOMEM. */
 pid_t pari_order_exec(const struct pari_order *order);
 
-/* In a new process: do as it says, with the descriptors under their numbers here. */
-_Noreturn void pari_order_obey(const struct pari_order *order, unsigned attempt, const int *fd);
+/* In a new process: do as it says, with the descriptors under their numbers here; NULL: they are as it says. The order is read only
+ * once the member is claimed: else it may be another one's by now. */
+_Noreturn void pari_order_obey(const struct pari_order *order, pari_member member, unsigned attempt, const int *fd);
 
 #define PARI_ORDER_SIZE ((sizeof(struct pari_order) + PARI_CACHE_LINE - 1) / PARI_CACHE_LINE * PARI_CACHE_LINE)
 

@@ -25,7 +25,8 @@
 #define UNWATCHED_NS 5000000 /* between two looks at children without a descriptor */
 
 struct request {
-    struct pari_order *order;
+    const struct pari_order *order; /* may be read by who has claimed the member */
+    pari_member member;
     uint32_t attempt;
     uint32_t is_service;
 };
@@ -118,12 +119,13 @@ fork_for(struct server *server, const struct request *request, const int *fd)
 
     if (ward == NULL)
         return NULL;
-    ward->member = request->order->member;
+    ward->member = request->member;
     ward->pid = pari_fork(NULL, 0, false); /* which are those of a service */
     if (ward->pid == 0 && !request->is_service)
         pari_heed_interrupt();
     if (ward->pid == 0)
-        pari_order_obey(request->order, request->attempt, fd); /* what is the server's own has been closed by the fork */
+        pari_order_obey(request->order, request->member, request->attempt,
+                        fd); /* what is the server's own has been closed by the fork */
     if (ward->pid < 0) {
         int error = errno;
         free(ward);
@@ -289,6 +291,8 @@ read_answer(struct answer *a, int *pidfd)
             n = 0;
         if (n == 0)
             *pidfd = -1;
+        if (n == 1)
+            *pidfd = pari_fd_track(*pidfd);
         if (n >= 0)
             return 0;
         if (errno != EAGAIN || is_dead)
@@ -301,7 +305,7 @@ read_answer(struct answer *a, int *pidfd)
 static int
 ask(struct pari_order *order, unsigned attempt, struct answer *a, int *pidfd)
 {
-    struct request request = { order, attempt, order->is_service };
+    struct request request = { order, order->member, attempt, order->is_service };
 
     if (client.server != NULL && pari_child_poll(client.server) != 0)
         stop_server();
@@ -351,7 +355,7 @@ fork_locked(struct pari_order *order, struct pari_child *child)
 static int
 lock_client(void)
 {
-    int held = make_client() == 0 ? pari_mutex_lock(&client.lock, PAR_FOREVER) : -1;
+    int held = make_client() == 0 ? pari_mutex_enter(&client.lock) : -1;
 
     if (held == PARI_HELD_AFTER_DEATH) { /* of a thread of ours: between question and answer, perhaps */
         pari_mutex_recovered(&client.lock);
@@ -366,11 +370,13 @@ par_forkserver_stop(void)
 {
     int saved = errno, cancel = pari_cancel_off();
 
+    pari_interrupt_mask(1);
     if (lock_client() == 0) {
         if (client.server != NULL)
             stop_server();
         (void)pari_mutex_unlock(&client.lock); /* held by this thread: cannot fail */
     }
+    pari_interrupt_mask(-1);
     pari_cancel_restore(cancel);
     errno = saved;
 }
@@ -378,13 +384,15 @@ par_forkserver_stop(void)
 int
 pari_forkserver_fork(struct pari_order *order, struct pari_child *child)
 {
-    int result, error;
+    int result = -1, error;
 
-    if (lock_client() != 0)
-        return -1;
-    result = fork_locked(order, child);
-    error = errno;
-    (void)pari_mutex_unlock(&client.lock); /* held by this thread: cannot fail */
-    errno = error;
+    pari_interrupt_mask(1);
+    if (lock_client() == 0) {
+        result = fork_locked(order, child);
+        error = errno;
+        (void)pari_mutex_unlock(&client.lock); /* held by this thread: cannot fail */
+        errno = error;
+    }
+    pari_interrupt_mask(-1);
     return result;
 }

@@ -30,7 +30,9 @@ pari_method(int asked)
     if (method < PAR_FORK || method > PAR_FORKSERVER)
         return pari_fail(EINVAL);
     if (method != PAR_FORK && !atomic_load(&is_allowed)) {
-        pari_say("main() does not begin with par_spawn_support(): the program started anew would not know that it is a child");
+        pari_say(
+            "main() does not begin with par_spawn_support(), or the program has more rights than its caller: started anew it would "
+            "not know that it is a child");
         return pari_fail(ENOTSUP);
     }
     return method;

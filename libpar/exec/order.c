@@ -90,10 +90,10 @@ pari_order_exec(const struct pari_order *order)
 {
     struct pari_arena_place place = pari_arena_place();
     int keep[PARI_MAX_PASS + 1];
-    char line[100];
+    char line[120];
 
-    (void)snprintf(line, sizeof line, LINE "=%d,%" PRIxPTR ",%" PRIx64 ",%" PRIxPTR, place.fd, place.at, place.size,
-                   (uintptr_t)order);
+    (void)snprintf(line, sizeof line, LINE "=%d,%" PRIxPTR ",%" PRIx64 ",%" PRIxPTR ",%" PRIx64, place.fd, place.at, place.size,
+                   (uintptr_t)order, order->member);
     memcpy(keep, order->fd, order->n_fd * sizeof *keep);
     keep[order->n_fd] = place.fd;
     return pari_exec_self(line, keep, order->n_fd + 1, order->is_service);
@@ -124,16 +124,19 @@ private_copy(const char *text)
 }
 
 _Noreturn void
-pari_order_obey(const struct pari_order *order, unsigned attempt, const int *fd)
+pari_order_obey(const struct pari_order *order, pari_member member, unsigned attempt, const int *fd)
 {
-    struct pari_birth birth = { .arg = order->arg,
-                                .member = order->member,
-                                .line = order->is_daemon ? fd[order->n_fd - 1] : -1,
-                                .is_service = order->is_service,
-                                .identity = { .parent = order->parent, .parent_pid = order->parent_pid } };
+    struct pari_birth birth;
 
-    if (!pari_member_begin(order->member, attempt))
-        pari_exit_now(0); /* another one has been started in its place, or it was given up: nobody asks for this one */
+    if (!pari_member_claim(member) || !pari_member_begin(member, attempt))
+        pari_exit_now(ESRCH); /* another one has been started in its place, or it was given up: nobody asks for this one */
+    if (fd == NULL)
+        fd = order->fd;
+    birth = (struct pari_birth){ .arg = order->arg,
+                                 .member = order->member,
+                                 .line = order->is_daemon ? fd[order->n_fd - 1] : -1,
+                                 .is_service = order->is_service,
+                                 .identity = { .parent = order->parent, .parent_pid = order->parent_pid } };
     birth.main = (int (*)(void *))pari_code_find(&order->main);
     if (birth.main == NULL)
         pari_exit_now(ENOEXEC); /* a library that is not loaded here */
@@ -149,15 +152,16 @@ static void
 follow(const char *line)
 {
     struct pari_arena_place place;
+    pari_member member;
     uintptr_t at;
 
-    if (sscanf(line, "%d,%" SCNxPTR ",%" SCNx64 ",%" SCNxPTR, &place.fd, &place.at, &place.size, &at) != 4)
+    if (sscanf(line, "%d,%" SCNxPTR ",%" SCNx64 ",%" SCNxPTR ",%" SCNx64, &place.fd, &place.at, &place.size, &at, &member) != 5)
         pari_exit_now(EINVAL);
     if (pari_exec_keep(place.fd, false) != 0 || pari_attach(&place) != 0)
         pari_exit_now(errno);
     if (!pari_in_heap((const void *)at))
         pari_exit_now(EINVAL);
-    pari_order_obey((const struct pari_order *)at, 0, ((const struct pari_order *)at)->fd);
+    pari_order_obey((const struct pari_order *)at, member, 0, NULL);
 }
 
 void
@@ -167,5 +171,6 @@ par_spawn_support(void)
 
     if (line != NULL)
         follow(line);
-    pari_method_allow();
+    if (!pari_exec_is_secure())
+        pari_method_allow();
 }

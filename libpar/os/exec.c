@@ -56,9 +56,9 @@ environment_with(char *line)
     all = pari_malloc((n + 2) * sizeof *all);
     if (all == NULL)
         return NULL;
+    all[0] = line; /* in front of one that the program may have by the same name */
     if (n > 0)
-        memcpy(all, environ, n * sizeof *all);
-    all[n] = line;
+        memcpy(all + 1, environ, n * sizeof *all);
     return all;
 }
 
@@ -81,11 +81,16 @@ pari_exec_self(char *line, const int *keep, unsigned n_keep, bool reset_signals)
     return pid;
 }
 
+bool
+pari_exec_is_secure(void)
+{
+    return getauxval(AT_SECURE) != 0;
+}
+
 char *
 pari_exec_line(const char *name)
 {
-    const char *value =
-        getauxval(AT_SECURE) == 0 ? getenv(name) : NULL; /* nobody tells a privileged program where to map what */
+    const char *value = pari_exec_is_secure() ? NULL : getenv(name); /* nobody tells a privileged program where to map what */
     char *copy = value != NULL ? strdup(value) : NULL;
 
     if (copy != NULL)

@@ -434,6 +434,23 @@ lock_byte(const struct pari_slot *slot, unsigned index, uint64_t tag)
     return 0;
 }
 
+bool
+pari_member_claim(pari_member member)
+{
+    unsigned index = pari_slot_of(member);
+    uint64_t tag;
+    const struct pari_slot *slot;
+    bool is_ours = false;
+
+    if (registry_lock() != 0)
+        return false;
+    slot = slot_of(member, &tag); /* while we have the lock it is not released; with the byte it does not look dead */
+    if (slot != NULL && state_of(tag) == SLOT_STARTING)
+        is_ours = lock_byte(slot, index, tag) == 0;
+    registry_unlock();
+    return is_ours;
+}
+
 int
 pari_member_born(pari_member member)
 {

@@ -65,6 +65,8 @@ int pari_member_born(pari_member member); /* in the child: makes it pari_self() 
 
 /* Where the start of one member may be tried again, because who was to fork it has died: the child says which attempt it is of, before
  * anything else. False: that attempt does not count any more. The parent makes an attempt void: 0; or the pid of who has begun. */
+bool pari_member_claim(
+    pari_member member); /* in a child that is no fork, first: if it was not given up, it is not from now on */
 bool pari_member_begin(pari_member member, unsigned attempt);
 pid_t pari_member_void(pari_member member, unsigned attempt);
 
