@@ -191,6 +191,11 @@ attend(struct server *server, bool *has_client, int64_t until)
             *has_client = *has_client && serve(server) == 0;
         else if (has_ended(ward))
             forget_ward(server, ward);
+        else { /* gone, but a debugger has it: asked for now and then, since its descriptor stays readable */
+            pari_epoll_remove(server->epoll, ward->pidfd);
+            ward->next = server->unwatched;
+            server->unwatched = ward;
+        }
     }
     return n > 0;
 }
