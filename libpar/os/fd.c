@@ -98,10 +98,20 @@ pari_fd_close(int fd)
 static int
 socket_pair(int end[2], int flags)
 {
-    if (pari_fault(PARI_CALL_SOCKETPAIR) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0, end) != 0)
+    int made;
+
+    if (pari_fault(PARI_CALL_SOCKETPAIR))
         return -1;
-    end[0] = pari_fd_track(end[0]);
-    end[1] = pari_fd_track(end[1]);
+    (void)pari_at_fork(close_tracked);
+    pari_private_lock(); /* no fork finds them untracked: a copy of a life line would keep a daemon alive */
+    made = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0, end);
+    if (made == 0) {
+        end[0] = pari_fd_track(end[0]);
+        end[1] = pari_fd_track(end[1]);
+    }
+    pari_private_unlock();
+    if (made != 0)
+        return -1;
     if (end[0] >= 0 && end[1] >= 0)
         return 0;
     pari_fd_close(end[0]);
