@@ -18,8 +18,8 @@
  *   PAR_SPAWN       the program is executed anew. Of the parent's memory the child knows shared memory alone, at the same
  *                   addresses; of its descriptors 0, 1, 2 and the ends given to it. Slow, and the cleanest.
  *   PAR_FORKSERVER  the same, but the child is forked by a small process that was executed anew once, at the first such start, and
- *                   is kept until the program ends or par_forkserver_stop: as quick as a fork, also when the program is large. Environment, folder and
- *                   limits are those of that moment, signal dispositions the default ones.
+ *                   is kept until the program ends or par_forkserver_stop: as quick as a fork, also when the program is large.
+ *                   Environment, folder and limits are those of that moment, signal dispositions the default ones.
  *
  * Whatever the method, of libpar's own descriptors the child has those of the connection ends given to it. It leaves by _exit: stdout
  * and stderr are flushed then, other streams are not, and the program's exit handlers do not run. Threads that it started end with it.
@@ -101,7 +101,7 @@ PAR_API void par_process_free(par_process *process);
  * The handle is the caller's, to be freed by par_process_free.
  * Errors: EINVAL fn is NULL, arg is NULL although it has a size, no such start method, an argument that cannot travel, or an end is
  * given twice or is no end; ENOTSUP par_spawn_support was not called, or fn's library has no build id; EBADF an end is closed;
- * EPERM an end belongs to another process; EAGAIN no process to be had (limit of processes, or 4096 in the family); ENOMEM;
+ * EPERM an end belongs to another process; EAGAIN no process to be had (limit of processes, or 4096 in the family); EOVERFLOW arg_size; ENOMEM;
  * ENOSPC shared memory is full; EMFILE, ENFILE no descriptor for the daemon's life line.
  * Safe: any thread, forked child. */
 PAR_API par_process *par_process_start(int (*fn)(void *arg), const void *arg, size_t arg_size,

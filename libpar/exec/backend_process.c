@@ -5,6 +5,7 @@
  * They are daemons: the kernel ends them with the pool's creator. How one ended is known once it has been reaped, and by then what
  * it had allocated has been swept.
  */
+#include "birth.h"
 #include "crew.h"
 
 #include <stddef.h>

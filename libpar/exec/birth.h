@@ -35,6 +35,9 @@ struct pari_order {
     const char *name, *numbers, *parent_name; /* behind this */
 };
 
+/* A pointer without a size, for a process that is no fork: NULL or into the arena, or -1, said: EINVAL. */
+int pari_travels(const void *p);
+
 /* NULL, partly said: EINVAL (the argument cannot travel, no function), ENOTSUP (no build id), ENOSPC. */
 struct pari_order *pari_order_new(int (*main)(void *arg), const void *arg, const struct pari_child_opts *opts,
                                   const struct pari_birth *birth);

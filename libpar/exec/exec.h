@@ -40,10 +40,10 @@ struct pari_child_opts {
 
 #define PARI_MAX_KEEP 16
 
-/* Flush stdout and stderr, start a process by the method, and run main(arg) in the child, which leaves with main's result & 255 after flushing its own
- * stdout and stderr. The child is a member of the family before main runs. `arg` and the strings of `opts` are needed until
- * start returns. NULL: EAGAIN (no process or slot to be had), ENOMEM, ENOSPC, EMFILE, and those of pari_order_new; nothing is left then, also opts->member
- * is released. */
+/* Flush stdout and stderr, start a process by the method, and run main(arg) in the child, which leaves with main's result & 255 after
+ * flushing its own stdout and stderr. The child is a member of the family before main runs. `arg` and the strings of `opts` are needed until
+ * start returns. NULL: EAGAIN (no process or slot to be had), ENOMEM, ENOSPC, EMFILE, and those of pari_order_new;
+ * nothing is left then, also opts->member is released. */
 struct pari_child *pari_child_start(int (*main)(void *arg), void *arg, const struct pari_child_opts *opts);
 
 /* All of these may be called by several threads at a time, but for drop. */

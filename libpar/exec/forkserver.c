@@ -21,6 +21,7 @@
 #define ATTEMPTS 5
 #define SLICE_NS 500000000     /* between two looks at the other side's life */
 #define PATIENCE_NS 1000000000 /* from a child's first step to its birth; from the server's last request to its end */
+#define IDLE_NS 5000000000     /* of a server that nobody asks; whatever happens wakes it */
 #define MAX_READY 16
 #define UNWATCHED_NS 5000000 /* between two looks at children without a descriptor */
 
@@ -35,18 +36,6 @@ struct answer {
     int32_t pid; /* with a descriptor, unless there was none to be had; or -1 */
     int32_t error;
 };
-
-/* ---- both */
-
-/* Wait for a moment that comes at once. */
-static void
-wait_a_little(void)
-{
-    static _Atomic uint32_t never;
-    struct pari_word word = { &never, 0 };
-
-    (void)pari_futex_wait(&word, 1, pari_now_ns() + 1000000);
-}
 
 /* ---- the server */
 
@@ -120,12 +109,11 @@ fork_for(struct server *server, const struct request *request, const int *fd)
     if (ward == NULL)
         return NULL;
     ward->member = request->member;
-    ward->pid = pari_fork(NULL, 0, false); /* which are those of a service */
+    ward->pid = pari_fork(NULL, 0, false); /* its signals are those of a service already, its descriptors closed there */
     if (ward->pid == 0 && !request->is_service)
         pari_heed_interrupt();
     if (ward->pid == 0)
-        pari_order_obey(request->order, request->member, request->attempt,
-                        fd); /* what is the server's own has been closed by the fork */
+        pari_order_obey(request->order, request->member, request->attempt, fd);
     if (ward->pid < 0) {
         int error = errno;
         free(ward);
@@ -142,7 +130,7 @@ await_birth(const struct ward *ward)
     int64_t end = pari_now_ns() + PATIENCE_NS;
 
     while (ward != NULL && pari_member_pid(ward->member) == 0 && pari_pid_exists(ward->pid) && pari_now_ns() < end)
-        wait_a_little();
+        pari_pause();
 }
 
 static int
@@ -210,7 +198,7 @@ server_main(void *arg)
     if (server.epoll < 0 || pari_epoll_add(server.epoll, server.socket, PARI_READABLE, NULL) != 0)
         return 1;
     while (has_client)
-        (void)attend(&server, &has_client, pari_now_ns() + (server.unwatched != NULL ? UNWATCHED_NS : SLICE_NS));
+        (void)attend(&server, &has_client, pari_now_ns() + (server.unwatched != NULL ? UNWATCHED_NS : IDLE_NS));
     await_birth(server.newest);
     pari_epoll_remove(server.epoll, server.socket);
     while (attend(&server, &has_client, 0)) /* those that have ended leave no zombie to others */
@@ -332,7 +320,7 @@ find_orphan(pari_member member, pid_t pid)
     int64_t end = pari_now_ns() + PATIENCE_NS;
 
     while (pari_member_pid(member) == 0 && pari_now_ns() < end && (pidfd < 0 || pari_fd_poll(pidfd, POLLIN, 0) == 0))
-        wait_a_little();
+        pari_pause();
     return pidfd;
 }
 
@@ -354,6 +342,7 @@ fork_locked(struct pari_order *order, struct pari_child *child)
             return 0;
         }
     }
+    pari_say("the forkserver has ended %d times before it answered", ATTEMPTS);
     return pari_fail(EAGAIN);
 }
 

@@ -6,6 +6,7 @@
  *
  * The block belongs to the mapping process: if that dies, so do its workers, and the block is swept.
  */
+#include "birth.h"
 #include "job.h"
 
 #include <string.h>
@@ -93,15 +94,6 @@ n_failures(const struct pari_request *r)
     if (r->opts.failures == NULL)
         return SPARE_FAILURES;
     return (r->opts.max_failures < r->n ? r->opts.max_failures : r->n) + SPARE_FAILURES;
-}
-
-int
-pari_travels(const void *p)
-{
-    if (p == NULL || pari_in_arena(p))
-        return 0;
-    pari_say("a pointer without a size must lie in shared memory: workers that are no forks do not see this one");
-    return pari_fail(EINVAL);
 }
 
 static int

@@ -89,9 +89,6 @@ int pari_request_check(const struct pari_request *request);
  * NULL: EOVERFLOW, ENOSPC, ENOMEM; said: EINVAL, ENOTSUP (what cannot travel). pari_heap_free it. */
 struct pari_job *pari_job_new(const struct pari_request *request, unsigned n_workers, enum pari_reach reach);
 
-/* A pointer without a size, for those who see nothing: NULL or into the arena, or -1, said: EINVAL. */
-int pari_travels(const void *p);
-
 /* A fresh copy of ctx for a worker that takes the place of another. */
 void pari_job_renew_ctx(struct pari_job *job, const struct pari_request *request, unsigned worker);
 

@@ -20,12 +20,12 @@
 
 /* ---- writing one */
 
-static int
-check_argument(const void *arg, size_t size)
+int
+pari_travels(const void *p)
 {
-    if (arg == NULL || size > 0 || pari_in_arena(arg))
+    if (p == NULL || pari_in_arena(p))
         return 0;
-    pari_say("an argument without a size must lie in shared memory: a process that is not a fork does not see this one");
+    pari_say("a pointer without a size must lie in shared memory: a process that is no fork does not see this one");
     return pari_fail(EINVAL);
 }
 
@@ -61,7 +61,7 @@ pari_order_new(int (*main)(void *arg), const void *arg, const struct pari_child_
 
     if (copied < opts->arg_size || copied > PTRDIFF_MAX)
         return pari_null(EOVERFLOW);
-    if (check_argument(arg, opts->arg_size) != 0 || pari_code_of((void (*)(void))main, &code) != 0)
+    if ((opts->arg_size == 0 && pari_travels(arg) != 0) || pari_code_of((void (*)(void))main, &code) != 0)
         return NULL;
     order = pari_heap_alloc(1, PARI_ORDER_SIZE + copied + texts, birth->member);
     if (order == NULL)

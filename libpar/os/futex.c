@@ -89,3 +89,12 @@ pari_futex_wake(const _Atomic uint32_t *word, int n)
     errno = saved;
     return woken > 0 ? (int)woken : 0;
 }
+
+void
+pari_pause(void)
+{
+    static const _Atomic uint32_t never;
+    struct pari_word word = { &never, 0 };
+
+    (void)pari_futex_wait(&word, 1, pari_now_ns() + 1000000);
+}

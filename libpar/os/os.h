@@ -184,6 +184,9 @@ struct pari_word { /* one word to sleep on: while *word == expected */
  * 0: look again (changed, woken, spurious). -1: ETIMEDOUT, or EINTR (a signal came: look at pari_is_interrupted). */
 int pari_futex_wait(const struct pari_word *word, unsigned n, int64_t until);
 
+/* Sleep for a millisecond or less: between two looks at what comes at once and tells nobody. */
+void pari_pause(void);
+
 /* Wake at most n sleepers: how many there were. Never fails. Safe in signal handlers. */
 int pari_futex_wake(const _Atomic uint32_t *word, int n);
 

@@ -422,14 +422,12 @@ take_alive_word(struct pari_slot *slot)
 static int
 lock_byte(const struct pari_slot *slot, unsigned index, uint64_t tag)
 {
-    static _Atomic uint32_t never;
-    struct pari_word word = { &never, 0 };
     int64_t end = pari_now_ns() + PATIENCE_NS;
 
     while (pari_record_lock(pari_arena_fd, index) != 0) {
         if ((errno != EAGAIN && errno != EACCES) || atomic_load(&slot->tag) != tag || pari_now_ns() > end)
             return -1;
-        (void)pari_futex_wait(&word, 1, pari_now_ns() + 1000000);
+        pari_pause();
     }
     return 0;
 }
