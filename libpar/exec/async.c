@@ -30,8 +30,7 @@ run_map(void *arg)
     free(start);
     pari_task_end(pool, future); /* it may be freed from now on */
     pari_eventcount_notify(&pool->news, INT_MAX);
-    if (atomic_fetch_sub(&crew->n_maps, 1) == 1)
-        (void)pari_futex_wake(&crew->n_maps, INT_MAX);
+    pari_crew_let_go(crew);
     return NULL;
 }
 
@@ -54,10 +53,10 @@ begin(struct start *start)
     pthread_t thread;
     int begun;
 
-    atomic_fetch_add(&crew->n_maps, 1);
+    pari_crew_hold(crew);
     begun = pari_thread_quiet(&thread, true, run_map, start);
     if (begun != 0)
-        atomic_fetch_sub(&crew->n_maps, 1);
+        pari_crew_let_go(crew);
     return begun;
 }
 

@@ -11,6 +11,7 @@
 #include "birth.h"
 #include "future.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +137,19 @@ void
 pari_crew_unlock(struct pari_crew *crew)
 {
     (void)pari_mutex_unlock(&crew->lock); /* held by this thread: cannot fail */
+}
+
+void
+pari_crew_hold(struct pari_crew *crew)
+{
+    atomic_fetch_add(&crew->n_maps, 1);
+}
+
+void
+pari_crew_let_go(struct pari_crew *crew)
+{
+    if (atomic_fetch_sub(&crew->n_maps, 1) == 1)
+        (void)pari_futex_wake(&crew->n_maps, INT_MAX); /* only its address */
 }
 
 uint64_t

@@ -68,7 +68,8 @@ struct pari_crew {
     _Atomic size_t n_dropped; /* freed while they ran */
     _Atomic size_t n_calls;   /* callbacks that were not called yet */
     bool is_calling;          /* one runs */
-    _Atomic uint32_t n_maps;  /* threads that run a map */
+    _Atomic uint32_t
+        n_maps; /* threads that run a map of their own, or leave one: the crew is not freed before they let it go */
     struct pari_supervisor *_Atomic supervisor;
 
     struct pari_hand hand[];
@@ -82,6 +83,10 @@ void pari_crew_free(struct pari_crew *crew); /* nobody works any more */
 
 int pari_crew_lock(struct pari_crew *crew, par_time deadline);
 void pari_crew_unlock(struct pari_crew *crew);
+
+/* The crew is not freed in between, also when the lock is not held. To let it go is the last touch. */
+void pari_crew_hold(struct pari_crew *crew);
+void pari_crew_let_go(struct pari_crew *crew);
 
 /* Bury the dead: tell the running map what they cost; list the living as peers to sleep on. How many live. */
 unsigned pari_crew_bury(struct pari_crew *crew);

@@ -372,9 +372,11 @@ pari_map_run(struct pari_crew *crew, const struct pari_request *request)
     if (result == 0) {
         result = map_locked(crew, request);
         error = errno;
+        pari_crew_hold(crew); /* who waits for the lock may be about to free it */
         pari_crew_unlock(crew);
         if (crew->n_futures > 0)
             pari_eventcount_notify(&crew->pool->news, INT_MAX); /* another one may attend to the pool now */
+        pari_crew_let_go(crew);
         errno = error;
     }
     pari_cancel_restore(cancel);

@@ -237,7 +237,7 @@ end_all(struct pari_crew *crew, par_time deadline)
 {
     (void)par_pool_terminate(crew->pool);
     return wait_for_maps(crew, deadline, false) == 0 && wait_for_workers(crew, deadline, false) == 0 &&
-           pari_desk_dismiss(crew, deadline) == 0;
+           pari_desk_dismiss(crew, deadline) == 0 && wait_for_maps(crew, deadline, false) == 0; /* those who just leave one */
 }
 
 void
