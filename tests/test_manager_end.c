@@ -809,7 +809,11 @@ main(void)
 
     TCase *many = fixture_case(suite, "many processes and threads");
     tcase_add_test(many, a_hundred_processes_append);
+#ifndef __SANITIZE_ADDRESS__ /* its allocator's own locks are copied as other threads hold them: some children hang in malloc */
     tcase_add_test(many, a_fork_in_the_middle_of_a_call);
+#else
+    (void)a_fork_in_the_middle_of_a_call;
+#endif
     tcase_add_test(many, a_list_made_by_a_child_is_used_by_its_parent);
     tcase_add_test(many, a_proxy_travels_as_an_argument);
     tcase_add_test(many, processes_count_in_a_dict);
