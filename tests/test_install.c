@@ -82,7 +82,7 @@ static const char start_program[] =
     "        par_process *p =\n"
     "            par_process_start(sum, &two, sizeof two, &(par_process_opts){ .start_method = method });\n"
     "        if (p == NULL || par_process_join(p, par_in(20)) != 0)\n"
-    "            return 1;\n"
+    "            return fprintf(stderr, \"%s\\n\", par_error()), 1;\n"
     "        printf(\" %d\", par_process_exitcode(p));\n"
     "        par_process_free(p);\n"
     "    }\n"
@@ -195,6 +195,15 @@ START_TEST(functions_travel_however_a_program_is_linked)
 }
 END_TEST
 
+START_TEST(program_that_a_loader_was_told_to_run_is_refused)
+{
+    ck_shell("$CC -std=gnu11 $strict start.c $(pkg-config --cflags --libs libpar) -o start\n"
+             "loader=$(LC_ALL=C readelf -l start | sed -n 's/.*interpreter: \\(.*\\)]/\\1/p')\n"
+             "says=$(LD_LIBRARY_PATH=$lib $loader ./start 2>&1 >/dev/null) && exit 1\n"
+             "echo \"$says\" | grep -q 'a dynamic loader was told to run it'");
+}
+END_TEST
+
 START_TEST(library_with_threads_works_in_children_that_are_no_forks)
 {
     fixture_expect_orphans(); /* the servers end with their programs */
@@ -300,6 +309,7 @@ main(void)
     tcase_add_test(programs, c_program_links_static);
     tcase_add_test(programs, c_program_links_the_archive_alone);
     tcase_add_test(programs, functions_travel_however_a_program_is_linked);
+    tcase_add_test(programs, program_that_a_loader_was_told_to_run_is_refused);
     tcase_add_test(programs, library_with_threads_works_in_children_that_are_no_forks);
     tcase_add_test(programs, program_builds_before_install);
 

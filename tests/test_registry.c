@@ -312,6 +312,46 @@ START_TEST(slot_whose_byte_is_held_is_passed_over)
 END_TEST
 
 static int
+begin_and_die(void *arg)
+{
+    struct stage *s = arg;
+
+    return pari_member_claim(s->member) && pari_member_begin(s->member, 0) ? 0 : 1;
+}
+
+static int
+begin_and_be_born(void *arg)
+{
+    struct stage *s = arg;
+
+    if (!pari_member_claim(s->member) || pari_member_begin(s->member, 0) || !pari_member_begin(s->member, 1))
+        return 1;
+    return be_born(arg);
+}
+
+/* The pid of the first one may be anybody's by now, so nothing is asked of it. */
+START_TEST(start_whose_child_died_before_its_birth_is_tried_again)
+{
+    struct stage *s = make_stage();
+    pid_t child;
+    s->member = pari_member_reserve();
+    ck_assert(!pari_member_is_dead(s->member));
+    ck_assert_int_eq(fixture_in_child(begin_and_die, s), 0);
+    ck_assert(pari_member_is_dead(s->member));
+    ck_assert_int_eq(pari_member_void(s->member, 0), 0);
+    ck_assert(!pari_member_is_dead(s->member));
+    child = fixture_fork(begin_and_be_born, s);
+    ck_assert_int_eq(par_event_wait(&s->born, par_in(20)), 0);
+    ck_assert_int_eq(pari_member_void(s->member, 1), child);
+    par_event_set(&s->go_on);
+    ck_assert_int_eq(fixture_wait(child), 0);
+    ck_assert(pari_member_is_dead(s->member));
+    ck_assert_int_eq(pari_member_void(s->member, 1), child); /* it has lived: it is not started twice */
+    pari_member_release(s->member);
+}
+END_TEST
+
+static int
 hold_byte_for_a_moment(void *arg)
 {
     struct stage *s = arg;
@@ -632,6 +672,7 @@ main(void)
     tcase_add_test(several, stopped_is_not_dead);
     tcase_add_test(several, end_of_the_main_thread_is_no_death);
     tcase_add_test(several, slot_whose_byte_is_held_is_passed_over);
+    tcase_add_test(several, start_whose_child_died_before_its_birth_is_tried_again);
     tcase_add_test(several, birth_waits_for_a_byte_that_another_one_has_for_a_moment);
     tcase_add_test(several, children_forked_while_threads_are_in_libpar_are_whole);
     tcase_add_test(several, slots_of_the_dead_are_used_again_under_another_name);

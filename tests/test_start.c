@@ -1,49 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_start.c: the start methods: what a child has of its parent, what travels, and what a forkserver's death costs. The tests of
- * `every method` get it as _i; those of `no fork` get PAR_SPAWN and PAR_FORKSERVER.
+ * test_start.c: the start methods: what a child has of its parent, and what travels.
  */
-#include "fixture.h"
-#include "nap.h"
+#include "start.h"
 
 #include <fcntl.h>
-#include <par.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/wait.h>
 
 #include "../libpar/shm/shm.h"
 
-#define SOON par_in(20)
-
 static int number = 1; /* of this process */
-
-static par_process *
-start(int method, int (*fn)(void *arg), const void *arg, size_t size)
-{
-    par_process *process = par_process_start(fn, arg, size, &(par_process_opts){ .start_method = method });
-
-    ck_assert_msg(process != NULL, "par_process_start: %s", par_error());
-    return process;
-}
-
-static int
-finish(par_process *process)
-{
-    int code;
-
-    ck_assert_int_eq(par_process_join(process, SOON), 0);
-    code = par_process_exitcode(process);
-    par_process_free(process);
-    return code;
-}
-
-static int
-code_of(int method, int (*fn)(void *arg), const void *arg, size_t size)
-{
-    return finish(start(method, fn, arg, size));
-}
 
 /* ---- what a child gets */
 
@@ -72,12 +40,6 @@ START_TEST(argument_is_copied)
     par_forkserver_stop();
 }
 END_TEST
-
-static int
-increment(void *arg)
-{
-    return arg == NULL ? 5 : ++*(int *)arg;
-}
 
 START_TEST(pointer_into_shared_memory_is_the_same)
 {
@@ -282,18 +244,6 @@ END_TEST
 
 /* ---- how a child ends */
 
-static int
-stay(void *arg)
-{
-    (void)signal(SIGTERM, SIG_DFL); /* a fork has the test program's handlers */
-    (void)signal(SIGINT, SIG_DFL);
-    if (arg != NULL)
-        atomic_store((_Atomic int *)arg, getpid());
-    while (pause() != 0)
-        ;
-    return 0;
-}
-
 START_TEST(signal_that_ends_a_child_is_told)
 {
     int signals[] = { SIGKILL, SIGTERM, SIGINT };
@@ -334,37 +284,6 @@ leave_with_nine(void *arg)
 START_TEST(exit_code_of_an_exit_is_told)
 {
     ck_assert_int_eq(code_of(_i, leave_with_nine, NULL, 0), 9);
-    par_forkserver_stop();
-}
-END_TEST
-
-struct family {
-    int method;
-    _Atomic int *pid;
-};
-
-static int
-have_a_daemon(void *arg)
-{
-    struct family *family = arg;
-    par_process *process =
-        par_process_start(stay, (void *)family->pid, 0, &(par_process_opts){ .start_method = family->method, .daemon = true });
-
-    return process != NULL ? stay(NULL) : 1;
-}
-
-START_TEST(daemon_ends_with_its_parent)
-{
-    struct family family = { _i, par_value(_Atomic int) };
-    fixture_expect_orphans();
-    par_process *process = start(_i, have_a_daemon, &family, sizeof family);
-    while (atomic_load(family.pid) == 0)
-        nap();
-    ck_assert_int_eq(par_process_kill(process), 0);
-    ck_assert_int_eq(finish(process), -SIGKILL);
-    while (!pari_pid_has_ended(atomic_load(family.pid)))
-        nap();
-    par_shared_free((void *)family.pid);
     par_forkserver_stop();
 }
 END_TEST
@@ -538,109 +457,7 @@ START_TEST(lock_of_another_thread_is_free_in_the_child)
 }
 END_TEST
 
-/* ---- the server */
-
-struct pids {
-    _Atomic int self, server, may_end;
-};
-
-static int
-say_pids(void *arg)
-{
-    struct pids *pids = arg;
-
-    atomic_store(&pids->server, getppid());
-    atomic_store(&pids->self, getpid());
-    while (atomic_load(&pids->may_end) == 0)
-        nap();
-    return 3;
-}
-
-static par_process *
-start_and_learn_pids(struct pids *pids)
-{
-    par_process *process = start(PAR_FORKSERVER, say_pids, pids, 0);
-
-    while (atomic_load(&pids->self) == 0)
-        nap();
-    return process;
-}
-
-START_TEST(server_does_not_mind_an_interrupt)
-{
-    struct pids *pids = par_value(struct pids);
-    par_process *process = start_and_learn_pids(pids);
-    int server = atomic_load(&pids->server);
-    ck_assert_int_ne(server, getpid());
-    ck_assert_int_eq(kill(server, SIGINT), 0);
-    ck_assert_int_eq(code_of(PAR_FORKSERVER, increment, NULL, 0), 5);
-    atomic_store(&pids->may_end, 1);
-    ck_assert_int_eq(finish(process), 3);
-    ck_assert_int_eq(kill(server, 0), 0); /* the same one */
-    par_shared_free(pids);
-    par_forkserver_stop();
-    ck_fails(kill(server, 0), ESRCH);
-}
-END_TEST
-
-START_TEST(killed_server_is_replaced_and_its_children_go_on)
-{
-    struct pids *pids = par_array(struct pids, 2);
-    par_process *process[2] = { start_and_learn_pids(&pids[0]), start_and_learn_pids(&pids[1]) };
-    fixture_expect_orphans();
-    ck_assert_int_eq(pids[0].server, pids[1].server);
-    ck_assert_int_eq(kill(pids[0].server, SIGKILL), 0);
-    ck_assert_int_eq(code_of(PAR_FORKSERVER, increment, NULL, 0), 5);
-    atomic_store(&pids[0].may_end, 1);
-    ck_assert_int_eq(finish(process[0]), 3);
-    ck_assert_int_eq(par_process_kill(process[1]), 0);
-    int code = finish(process[1]); /* the one thing that is lost with the server, on kernels that do not remember it */
-    ck_assert(code == -SIGKILL || code == PAR_EXIT_UNKNOWN);
-    par_shared_free(pids);
-    par_forkserver_stop();
-}
-END_TEST
-
-/* The server is killed all the time, while it forks; each start succeeds and each child runs once. */
-START_TEST(no_start_is_lost_with_a_server)
-{
-    struct pids *pids = par_value(struct pids);
-    _Atomic int *n = par_value(_Atomic int);
-    fixture_expect_orphans();
-    for (int i = 0; i < 60; i++) {
-        memset(pids, 0, sizeof *pids);
-        atomic_store(&pids->may_end, 1);
-        ck_assert_int_eq(code_of(PAR_FORKSERVER, say_pids, pids, 0), 3);
-        pid_t killer = fork(), server = atomic_load(&pids->server);
-        if (killer == 0) {
-            fixture_kill_after_us(server, fixture_random_below(600));
-            _exit(0);
-        }
-        for (int k = 0; k < 3; k++) {
-            int before = *(int *)n;
-            par_process *process = start(PAR_FORKSERVER, increment, (void *)n, 0);
-            ck_assert_int_eq(par_process_join(process, SOON), 0);
-            ck_assert_int_eq(*(int *)n, before + 1);
-            par_process_free(process);
-        }
-        ck_assert_int_eq(fixture_wait(killer), 0);
-    }
-    par_shared_free((void *)n);
-    par_shared_free(pids);
-    par_forkserver_stop();
-}
-END_TEST
-
 /* ---- pools */
-
-static par_pool *
-new_pool(int method)
-{
-    par_pool *pool = par_pool_new(&(par_pool_opts){ .workers = 2, .start_method = method });
-
-    ck_assert_msg(pool != NULL, "par_pool_new: %s", par_error());
-    return pool;
-}
 
 static int
 add_ctx(const void *in, void *out, void *ctx)
@@ -678,11 +495,9 @@ count_letters(const void *in, void *out, void *ctx)
 }
 
 static int
-die_on_three(const void *in, void *out, void *ctx)
+twice(const void *in, void *out, void *ctx)
 {
     (void)ctx;
-    if (*(const int *)in == 3)
-        raise(SIGKILL);
     *(int *)out = *(const int *)in * 2;
     return 0;
 }
@@ -696,34 +511,9 @@ START_TEST(pool_maps_strings_and_several_functions)
     for (int k = 0; k < 3; k++) {
         ck_assert_int_eq(par_pool_map_strings(pool, count_letters, word, length, 3), 0);
         ck_assert_uint_eq(length[0] + length[1] + length[2], 6);
-        ck_assert_int_eq(par_pool_map(pool, die_on_three, in, out, 2), 0);
+        ck_assert_int_eq(par_pool_map(pool, twice, in, out, 2), 0);
         ck_assert_int_eq(out[1], 4);
     }
-    par_pool_free(pool);
-    par_forkserver_stop();
-}
-END_TEST
-
-START_TEST(pool_names_what_died_and_replaces_it)
-{
-    int in[10], out[10];
-    par_status lost[2];
-    par_pool *pool = new_pool(_i);
-    for (int i = 0; i < 10; i++)
-        in[i] = i;
-    for (int k = 0; k < 3; k++) {
-        ck_assert_int_eq(par_pool_map_with(pool, die_on_three, in, out, 10,
-                                           &(par_job_opts){ .failures = lost, .max_failures = 2 }),
-                         1);
-        ck_assert_uint_eq(lost[0].index, 3);
-        ck_assert_int_eq(lost[0].state, PAR_LOST);
-        ck_assert_int_eq(lost[0].signal, SIGKILL);
-        ck_assert_int_eq(out[9], 18);
-    }
-    par_future *future = par_pool_submit(pool, die_on_three, &in[4], sizeof(int));
-    ck_assert_int_eq(par_future_get(future, out, SOON), 0);
-    ck_assert_int_eq(out[0], 8);
-    par_future_free(future);
     par_pool_free(pool);
     par_forkserver_stop();
 }
@@ -802,7 +592,7 @@ main(void)
 
     Suite *suite = fixture_suite("start");
     TCase *every = fixture_case(suite, "every method"), *no_fork = fixture_case(suite, "no fork"),
-          *once = fixture_case(suite, "once"), *server = fixture_case(suite, "server");
+          *once = fixture_case(suite, "once");
 
     tcase_add_loop_test(every, argument_is_copied, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, pointer_into_shared_memory_is_the_same, PAR_FORK, PAR_FORKSERVER + 1);
@@ -815,14 +605,12 @@ main(void)
     tcase_add_loop_test(every, signal_that_ends_a_child_is_told, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, child_can_be_ended, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, exit_code_of_an_exit_is_told, PAR_FORK, PAR_FORKSERVER + 1);
-    tcase_add_loop_test(every, daemon_ends_with_its_parent, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, threads_start_children_side_by_side, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, nothing_of_a_child_stays, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, lock_of_another_thread_is_free_in_the_child, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, parent_without_pidfd_sees_the_end_by_the_slot, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, pool_maps, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, pool_maps_strings_and_several_functions, PAR_FORK, PAR_FORKSERVER + 1);
-    tcase_add_loop_test(every, pool_names_what_died_and_replaces_it, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, initializer_and_finalizer_travel, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(no_fork, private_pointer_is_refused, PAR_SPAWN, PAR_FORKSERVER + 1);
     tcase_add_loop_test(no_fork, what_is_no_function_is_refused, PAR_SPAWN, PAR_FORKSERVER + 1);
@@ -832,8 +620,5 @@ main(void)
     tcase_add_test(once, program_that_cannot_be_executed_is_told);
     tcase_add_test(once, kernel_without_close_range_closes_one_by_one);
     tcase_add_test(once, line_that_is_no_order_ends_the_program);
-    tcase_add_test(server, server_does_not_mind_an_interrupt);
-    tcase_add_test(server, killed_server_is_replaced_and_its_children_go_on);
-    tcase_add_test(server, no_start_is_lost_with_a_server);
     return fixture_run(suite);
 }

@@ -63,7 +63,7 @@ typedef struct par_process_opts {
 
 /* The first call in the main() of a program that uses PAR_SPAWN or PAR_FORKSERVER, before it does anything that is to be done once.
  * In a child of these methods it runs the child's function and does not return; else it does nothing but allow them, unless the
- * program has more rights than its caller (setuid and the like).
+ * program has more rights than its caller (setuid and the like) or was started as an argument of its dynamic loader.
  * Safe: once, before other threads are started. */
 PAR_API void par_spawn_support(void);
 

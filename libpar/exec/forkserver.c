@@ -312,16 +312,25 @@ ask(struct pari_order *order, unsigned attempt, struct answer *a, int *pidfd)
     return -1;
 }
 
-/* Who has begun goes on without the server: its descriptor, once it is born or has ended. */
-static int
-find_orphan(pari_member member, pid_t pid)
+/* The server is lost: nobody shall begin this attempt any more, but who has begun it goes on without the server. Its descriptor is
+ * its own if it lived when that was opened. False: nobody has, or it died before its birth. */
+static bool
+adopt(pari_member member, unsigned attempt, struct pari_child *child)
 {
-    int pidfd = pari_pidfd(pid);
     int64_t end = pari_now_ns() + PATIENCE_NS;
 
-    while (pari_member_pid(member) == 0 && pari_now_ns() < end && (pidfd < 0 || pari_fd_poll(pidfd, POLLIN, 0) == 0))
+    child->pid = pari_member_void(member, attempt);
+    if (child->pid == 0)
+        return false;
+    child->foster = pari_self(); /* nobody will tell how it ends */
+    child->pidfd = pari_pidfd(child->pid);
+    while (pari_member_pid(member) == 0 && !pari_member_is_dead(member) && pari_now_ns() < end)
         pari_pause();
-    return pidfd;
+    if (!pari_member_is_dead(member))
+        return true;
+    pari_fd_close(child->pidfd);
+    child->pidfd = -1;
+    return pari_member_void(member, attempt) != 0;
 }
 
 static int
@@ -335,12 +344,8 @@ fork_locked(struct pari_order *order, struct pari_child *child)
             child->foster = client.server != NULL ? client.server->member : 0;
             return a.pid > 0 ? 0 : pari_fail(a.error);
         }
-        child->pid = pari_member_void(order->member, attempt);
-        if (child->pid != 0) {
-            child->pidfd = find_orphan(order->member, child->pid);
-            child->foster = pari_self(); /* nobody will tell how it ends */
+        if (adopt(order->member, attempt, child))
             return 0;
-        }
     }
     pari_say("the forkserver has ended %d times before it answered", ATTEMPTS);
     return pari_fail(EAGAIN);

@@ -31,8 +31,8 @@ pari_method(int asked)
         return pari_fail(EINVAL);
     if (method != PAR_FORK && !atomic_load(&is_allowed)) {
         pari_say(
-            "main() does not begin with par_spawn_support(), or the program has more rights than its caller: started anew it would "
-            "not know that it is a child");
+            "main() does not begin with par_spawn_support(), or the program has more rights than its caller, or a dynamic loader "
+            "was told to run it: started anew it would not know that it is a child");
         return pari_fail(ENOTSUP);
     }
     return method;

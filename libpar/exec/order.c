@@ -171,6 +171,6 @@ par_spawn_support(void)
 
     if (line != NULL)
         follow(line);
-    if (!pari_exec_is_secure())
+    if (!pari_exec_is_secure() && !pari_exec_is_loader())
         pari_method_allow();
 }

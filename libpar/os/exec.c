@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -85,6 +86,25 @@ bool
 pari_exec_is_secure(void)
 {
     return getauxval(AT_SECURE) != 0;
+}
+
+static int
+has_interpreter(struct dl_phdr_info *program, size_t size, void *answer)
+{
+    (void)size;
+    for (unsigned i = 0; i < program->dlpi_phnum; i++)
+        if (program->dlpi_phdr[i].p_type == PT_INTERP)
+            *(bool *)answer = true;
+    return 1; /* the program is the first object */
+}
+
+bool
+pari_exec_is_loader(void)
+{
+    bool needs_loader = false;
+
+    (void)dl_iterate_phdr(has_interpreter, &needs_loader);
+    return needs_loader && getauxval(AT_BASE) == 0; /* the kernel has loaded none for it */
 }
 
 char *

@@ -365,6 +365,7 @@ pid_t pari_exec_self(char *line, const int *keep, unsigned n_keep, bool reset_si
 /* In the program that was started so: the value of the line, which is removed. free() it. NULL: it was not. */
 char *pari_exec_line(const char *name);
 bool pari_exec_is_secure(void);              /* setuid and the like: such a program takes no such line */
+bool pari_exec_is_loader(void);              /* what would be started anew is a dynamic loader that was told what to load */
 int pari_exec_keep(int fd, bool is_tracked); /* one that came along is the library's again: CLOEXEC */
 
 /* ---- functions that travel (code.c) */

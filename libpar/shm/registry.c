@@ -84,13 +84,15 @@ record_is_held(const struct pari_slot *slot, unsigned index)
     return held >= 0 ? held == 1 : pari_pid_exists(atomic_load(&slot->pid));
 }
 
-/* Not yet forked, forked and on its way, or dead before it was born: then it is a zombie, if its parent lives. */
+/* Not yet forked, forked and on its way, or dead before it was born: then it is a zombie, if its parent lives. Whose start was an
+ * attempt has the byte before it begins; its pid may be another one's by now. */
 static bool
 starting_is_dead(const struct pari_slot *slot, unsigned index)
 {
     pid_t pid = atomic_load(&slot->forked);
+    bool has_begun = (uint32_t)atomic_load(&slot->start) != 0;
 
-    return (pari_member_is_dead(atomic_load(&slot->parent)) || (pid != 0 && pari_pid_has_ended(pid))) &&
+    return (has_begun || (pid != 0 && pari_pid_has_ended(pid)) || pari_member_is_dead(atomic_load(&slot->parent))) &&
            !record_is_held(slot, index);
 }
 
@@ -227,9 +229,13 @@ pid_t
 pari_member_void(pari_member member, unsigned attempt)
 {
     struct pari_slot *slot = pari_slot_at(pari_slot_of(member) % PARI_MAX_MEMBERS);
-    uint64_t now = attempt_of(member, attempt);
+    uint64_t now = attempt_of(member, attempt), next = attempt_of(member, attempt + 1);
 
-    return atomic_compare_exchange_strong(&slot->start, &now, attempt_of(member, attempt + 1)) ? 0 : (pid_t)(uint32_t)now;
+    if (atomic_compare_exchange_strong(&slot->start, &now, next))
+        return 0;
+    if (pari_member_is_dead(member) && atomic_load(&slot->pid) == 0 && atomic_compare_exchange_strong(&slot->start, &now, next))
+        return 0;
+    return (pid_t)(uint32_t)now;
 }
 
 /* ---- reservation and release */

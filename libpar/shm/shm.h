@@ -64,7 +64,8 @@ pari_member pari_member_reserve(void);    /* 0 with errno: EAGAIN, ENOSPC */
 int pari_member_born(pari_member member); /* in the child: makes it pari_self() */
 
 /* Where the start of one member may be tried again, because who was to fork it has died: the child says which attempt it is of, before
- * anything else. False: that attempt does not count any more. The parent makes an attempt void: 0; or the pid of who has begun. */
+ * anything else. False: that attempt does not count any more. The parent makes an attempt void: 0; or the pid of who has begun, unless
+ * that one died before its birth. */
 bool pari_member_claim(
     pari_member member); /* in a child that is no fork, first: if it was not given up, it is not from now on */
 bool pari_member_begin(pari_member member, unsigned attempt);
@@ -75,8 +76,8 @@ void pari_member_forked(pari_member member, pid_t pid); /* in the parent: who is
 /* Sweeps what the dead left, then the slot may be used again: now or, if daemons of the dead still live, after their end. */
 void pari_member_release(pari_member member);
 
-/* Is it dead? Exact for one that has died by any signal, exited or exec'ed; false for the STARTING child of a live parent;
- * true for 0. A load when it lives. */
+/* Is it dead? Exact for one that has died by any signal, exited or exec'ed; false for the STARTING child of a live parent
+ * that has not begun; true for 0. A load when it lives. */
 bool pari_member_is_dead(pari_member member);
 bool pari_member_is_released(pari_member member);    /* or about to be: its blocks are swept, or will be */
 pid_t pari_member_pid(pari_member member);           /* 0 if not known any more */
