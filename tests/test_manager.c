@@ -434,6 +434,52 @@ START_TEST(dict_contains_and_len)
 }
 END_TEST
 
+START_TEST(dict_setdefault_and_replace_are_one_step)
+{
+    begin_dict();
+    assert_obj(par_dict_setdefault(dict, par_str("a"), par_int(1), SOON), "1");
+    assert_obj(par_dict_setdefault(dict, par_str("a"), par_int(2), SOON), "1");
+    ck_assert_int_eq(par_dict_replace(dict, par_str("a"), par_int(2), par_int(3), SOON), 0);
+    ck_assert_int_eq(par_dict_replace(dict, par_str("a"), par_float(1.0), par_tuple(par_int(3)), SOON), 1);
+    assert_dict("{'a': (3,)}");
+    ck_fails(par_dict_replace(dict, par_str("b"), par_int(2), par_int(3), SOON), ENOENT);
+    ck_fails(par_dict_replace(dict, par_obj_list(), par_int(2), par_int(3), SOON), EINVAL);
+    ck_fails_null(par_dict_setdefault(dict, par_obj_list(), par_int(2), SOON), EINVAL);
+    ck_fails_null(par_dict_setdefault(dict, par_str("b"), NULL, SOON), ENOMEM);
+    assert_dict("{'a': (3,)}");
+    end();
+}
+END_TEST
+
+static int
+count_by_replacing(void *arg)
+{
+    (void)arg;
+    for (int done = 0; done < 50;) {
+        par_obj *old = par_dict_get(dict, par_str("n"), SOON);
+        int64_t n = par_obj_as_int(old, -1);
+        int won = par_dict_replace(dict, par_str("n"), old, par_int(n + 1), SOON);
+        if (n < 0 || won < 0)
+            return 1;
+        done += won;
+    }
+    return 0;
+}
+
+START_TEST(one_alone_replaces_what_several_have_read)
+{
+    begin_dict();
+    pid_t child[3];
+    ck_assert_int_eq(par_dict_set(dict, par_str("n"), par_int(0), SOON), 0);
+    for (int i = 0; i < 3; i++)
+        child[i] = fixture_fork(count_by_replacing, NULL);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(fixture_wait(child[i]), 0);
+    assert_dict("{'n': 150}");
+    end();
+}
+END_TEST
+
 START_TEST(dict_keys_values_copy_in_order)
 {
     begin_dict();
@@ -790,6 +836,8 @@ main(void)
     tcase_add_test(on_dicts, dict_set_get_del);
     tcase_add_test(on_dicts, dict_pop_takes_out);
     tcase_add_test(on_dicts, dict_contains_and_len);
+    tcase_add_test(on_dicts, dict_setdefault_and_replace_are_one_step);
+    tcase_add_test(on_dicts, one_alone_replaces_what_several_have_read);
     tcase_add_test(on_dicts, dict_keys_values_copy_in_order);
     tcase_add_test(on_dicts, dict_update_stores_all_pairs);
     tcase_add_test(on_dicts, dict_add_counts);

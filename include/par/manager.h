@@ -42,14 +42,33 @@
 PAR_BEGIN_DECLS
 
 typedef struct par_manager par_manager;
+typedef struct par_queue par_queue;
+struct par_queue_opts;
 typedef struct par_list par_list;
 typedef struct par_dict par_dict;
 typedef struct par_namespace par_namespace;
+typedef struct par_proxy par_proxy;
 
 /* ---- manager */
 
+/* A type of the program's own, whose objects live in the server and are used by calling methods there. All functions run in the
+ * server's process, a fork of the one that starts it, one at a time and to their end: so each call is done as a whole, and a slow one
+ * makes all clients wait. They must not ask this manager. */
+typedef struct par_manager_method {
+    const char *name;
+    par_obj *(*run)(void *object, const par_obj *args); /* args: a tuple, the server's. NULL: the call fails with errno */
+} par_manager_method;
+
+typedef struct par_manager_type {
+    const char *name;                     /* none of "list", "dict", "queue", "shared" */
+    void *(*create)(const par_obj *args); /* NULL: par_manager_create fails with errno */
+    void (*destroy)(void *object);        /* or NULL; once nobody names the object any more, or when the server ends */
+    const par_manager_method *methods;    /* what clients may call; one without a name ends the array */
+} par_manager_type;
+
 typedef struct par_manager_opts {
-    const char *address; /* "@name": an abstract local address; NULL: a fresh random one */
+    const char *address;           /* "@name": an abstract local address; NULL: a fresh random one */
+    const par_manager_type *types; /* of the program's own; one without a name ends the array; NULL: none */
     PAR_RESERVED;
 } par_manager_opts;
 
@@ -249,6 +268,17 @@ PAR_API int par_dict_clear(par_dict *dict, par_time deadline);
  * Safe: any thread, forked child. */
 PAR_API int par_dict_add(par_dict *dict, par_obj *key, int64_t n, par_time deadline);
 
+/* A copy of the value of `key`, which is `value` from now on if there is no such key.
+ * Errors: those of every call; EINVAL it cannot be a key; ELOOP nested too deep.
+ * Safe: any thread, forked child. */
+PAR_API par_obj *par_dict_setdefault(par_dict *dict, par_obj *key, par_obj *value, par_time deadline) PAR_MUST_CHECK;
+
+/* Store `value` under `key` if what is there equals `expected`: 1; or 0, and the dict is as it was. One step, so that of several
+ * processes that have read the same value one alone replaces it.
+ * Errors: those of every call; ENOENT no such key; EINVAL it cannot be a key; ELOOP nested too deep.
+ * Safe: any thread, forked child. */
+PAR_API int par_dict_replace(par_dict *dict, par_obj *key, par_obj *expected, par_obj *value, par_time deadline);
+
 /* Print the dict as Python does, then a newline: "{'a': 1}\n", handed to stdio in one piece.
  * Errors: those of every call; EINVAL `file` is NULL; what writing to the file gives.
  * Safe: any thread, forked child. */
@@ -271,6 +301,64 @@ PAR_API par_list *par_manager_list_of(par_manager *manager, const par_obj *value
     PAR_RELEASED_BY(par_list_free);
 PAR_API par_dict *par_manager_dict_of(par_manager *manager, const par_obj *value, par_time deadline) PAR_MUST_CHECK
     PAR_RELEASED_BY(par_dict_free);
+
+/* ---- objects of the program's own types */
+
+/* As par_list_free.
+ * Safe: any thread, forked child. */
+PAR_API void par_proxy_free(par_proxy *proxy);
+
+/* A new object of one of the server's types; `args`, a tuple, goes to its `create`.
+ * Errors: those of every call; EINVAL also for an unknown type, and if args is no tuple; what `create` left in errno; ENOSPC shared
+ * memory is full.
+ * Safe: any thread, forked child. */
+PAR_API par_proxy *par_manager_create(par_manager *manager, const char *type, par_obj *args, par_time deadline) PAR_MUST_CHECK
+    PAR_RELEASED_BY(par_proxy_free);
+
+/* Call a method with a tuple of arguments: par_proxy_call(counter, "add", par_tuple(par_int(1)), PAR_FOREVER). What it returns is the
+ * caller's; par_none() where there is nothing to tell.
+ * Errors: those of every call; EINVAL also for an unknown method, and if args is no tuple; what the method left in errno.
+ * Safe: any thread, forked child. */
+PAR_API par_obj *par_proxy_call(par_proxy *proxy, const char *method, par_obj *args, par_time deadline) PAR_MUST_CHECK;
+
+/* As par_list_value and par_manager_list_of.
+ * Safe: any thread, forked child. */
+PAR_API par_obj *par_proxy_value(const par_proxy *proxy) PAR_MUST_CHECK;
+PAR_API par_proxy *par_manager_proxy_of(par_manager *manager, const par_obj *value, par_time deadline) PAR_MUST_CHECK
+    PAR_RELEASED_BY(par_proxy_free);
+
+/* ---- queues and shared memory that the server keeps
+ *
+ * They are what par_queue_new and par_shared_alloc make, and are used in the same way and as fast, without asking the server; a lock,
+ * semaphore, condition, event or barrier that is zeroed is ready:
+ *
+ *     par_lock *lock = par_manager_value(m, par_lock, PAR_FOREVER);
+ *
+ * But they are in the server's keeping: they can be named by values in lists and dicts, and none of their users has to free them. Each of
+ * the calls that return one is a use of it; it is freed when all uses have ended and no value in the server names it, or by
+ * par_manager_free. par_queue_free does nothing with it, par_shared_free must not be called. If the server is killed, they stay as they
+ * are until the family's last process ends. */
+
+/* Errors: those of every call; those of par_queue_new, and of par_shared_alloc.
+ * Safe: any thread, forked child. */
+PAR_API par_queue *par_manager_queue(par_manager *manager, const struct par_queue_opts *opts, par_time deadline) PAR_MUST_CHECK;
+PAR_API void *par_manager_shared(par_manager *manager, size_t n, size_t size, par_time deadline) PAR_MUST_CHECK;
+
+/* One T, or n of them: par_manager_array(m, double, 100, PAR_FOREVER). */
+#define par_manager_value(manager, T, deadline) ((T *)par_manager_shared((manager), 1, sizeof(T), (deadline)))
+#define par_manager_array(manager, T, n, deadline) ((T *)par_manager_shared((manager), (n), sizeof(T), (deadline)))
+
+/* End one use of it.
+ * Errors: those of every call; ENOENT the server does not keep it.
+ * Safe: any thread, forked child. */
+PAR_API int par_manager_release(par_manager *manager, const void *kept, par_time deadline);
+
+/* A value that names it, as par_list_value; and what a value names, as one more use.
+ * Errors: those of every call; ENOENT the server does not keep it; EINVAL the value names none of the kind.
+ * Safe: any thread, forked child. */
+PAR_API par_obj *par_manager_name(par_manager *manager, const void *kept, par_time deadline) PAR_MUST_CHECK;
+PAR_API par_queue *par_manager_queue_of(par_manager *manager, const par_obj *value, par_time deadline) PAR_MUST_CHECK;
+PAR_API void *par_manager_shared_of(par_manager *manager, const par_obj *value, par_time deadline) PAR_MUST_CHECK;
 
 /* ---- namespace: names with values, as attributes in Python */
 

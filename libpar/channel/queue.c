@@ -43,7 +43,7 @@ make_locks(par_queue *q)
 }
 
 par_queue *
-par_queue_new(const par_queue_opts *opts)
+pari_queue_make(const par_queue_opts *opts)
 {
     static const par_queue_opts defaults;
     uint64_t capacity;
@@ -54,17 +54,24 @@ par_queue_new(const par_queue_opts *opts)
     capacity = pari_ring_capacity(opts->capacity, STANDARD_CAPACITY);
     if (capacity == 0 || opts->producers > PARI_MAX_MEMBERS || opts->item_size > PARI_MESSAGE_MAX)
         return pari_null(EOVERFLOW);
-    q = pari_handle_new(PARI_QUEUE, sizeof *q + (size_t)capacity + opts->producers * sizeof(struct pari_producer));
+    q = pari_handle_new_private(PARI_QUEUE, sizeof *q + (size_t)capacity + opts->producers * sizeof(struct pari_producer));
     if (q == NULL)
         return NULL;
     pari_fence_register();
-    pari_heap_own(q, pari_self()); /* until it is whole */
     init(q, capacity, opts);
-    if (make_locks(q) != 0) {
-        pari_handle_free(q);
-        return NULL;
-    }
-    pari_heap_own(q, 0);
+    if (make_locks(q) == 0)
+        return q;
+    pari_handle_free(q);
+    return NULL;
+}
+
+par_queue *
+par_queue_new(const par_queue_opts *opts)
+{
+    par_queue *q = pari_queue_make(opts);
+
+    if (q != NULL)
+        pari_heap_own(q, 0);
     return q;
 }
 
@@ -81,6 +88,12 @@ par_queue_free(par_queue *q)
         pari_handle_free(q);
     }
     errno = saved;
+}
+
+void
+pari_queue_inherit(par_queue *q)
+{
+    q->handle.creator = pari_self();
 }
 
 void

@@ -67,6 +67,12 @@ struct par_queue {
     struct pari_account *chunk[PARI_ACCOUNT_CHUNKS];
 };
 
+/* As par_queue_new, but it is this process's alone, and swept after its death. */
+par_queue *pari_queue_make(const par_queue_opts *opts);
+
+/* This process is its maker from now on. */
+void pari_queue_inherit(par_queue *q);
+
 /* ---- side.c */
 
 /* 0: the side is locked and in order. -1: ETIMEDOUT (the deadline has passed, and somebody was in there for some time after

@@ -23,6 +23,8 @@ static const struct {
     { "builtins.MemoryError", ENOMEM }, { "builtins.OverflowError", EOVERFLOW },
 };
 
+#define MAX_ERRNO 4095
+
 static int
 error_of(const char *exception)
 {
@@ -39,7 +41,13 @@ static int
 refusal(const char *kind, const par_obj *payload)
 {
     const char *name = par_obj_record_name(payload);
+    int64_t error = par_obj_as_int(par_obj_item(payload, 0), 0);
 
+    if (strcmp(kind, PARI_REPLY_ERROR) == 0 && name != NULL && strcmp(name, "builtins.OSError") == 0 && error > 0 &&
+        error <= MAX_ERRNO) {
+        pari_say("manager: %s", par_obj_as_str(par_obj_item(payload, 1), strerror((int)error)));
+        return (int)error;
+    }
     if (strcmp(kind, PARI_REPLY_ERROR) == 0 && name != NULL) {
         pari_say("manager: %s: %s", name, par_obj_as_str(par_obj_item(payload, 0), ""));
         return error_of(name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * dict.c: the proxy of a dict in a manager's server: each call is one method of Python's dict, but for add.
+ * dict.c: the proxy of a dict in a manager's server: each call is one method of Python's dict, but for add and replace.
  */
 #include "proxy.h"
 
@@ -29,7 +29,7 @@ act(par_dict *dict, const char *method, par_obj *args, par_time deadline)
 par_dict *
 par_manager_dict(par_manager *manager, par_time deadline)
 {
-    return pari_proxy_new(manager, "dict", PARI_DICT_PROXY, sizeof(par_dict), deadline);
+    return pari_proxy_new(manager, par_tuple(par_str("dict")), PARI_DICT_PROXY, sizeof(par_dict), deadline);
 }
 
 void
@@ -108,6 +108,18 @@ int
 par_dict_add(par_dict *dict, par_obj *key, int64_t n, par_time deadline)
 {
     return act(dict, "add", par_tuple(key, par_int(n)), deadline);
+}
+
+par_obj *
+par_dict_setdefault(par_dict *dict, par_obj *key, par_obj *value, par_time deadline)
+{
+    return get(dict, "setdefault", par_tuple(key, value), deadline);
+}
+
+int
+par_dict_replace(par_dict *dict, par_obj *key, par_obj *expected, par_obj *value, par_time deadline)
+{
+    return (int)pari_proxy_count(dict, PARI_DICT_PROXY, "replace", par_tuple(key, expected, value), deadline);
 }
 
 int

@@ -37,7 +37,7 @@ count(par_list *list, const char *method, par_obj *args, par_time deadline)
 par_list *
 par_manager_list(par_manager *manager, par_time deadline)
 {
-    return pari_proxy_new(manager, "list", PARI_LIST_PROXY, sizeof(par_list), deadline);
+    return pari_proxy_new(manager, par_tuple(par_str("list")), PARI_LIST_PROXY, sizeof(par_list), deadline);
 }
 
 void

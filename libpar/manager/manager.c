@@ -9,6 +9,7 @@
  * its life line.
  */
 #include "../exec/exec.h"
+#include "kept.h"
 #include "proxy.h"
 #include "server.h"
 
@@ -75,22 +76,38 @@ choose_address(char address[PARI_ADDRESS_SIZE], const par_manager_opts *opts)
     return 0;
 }
 
-static struct pari_child *
-start_server(char address[PARI_ADDRESS_SIZE])
+static int
+check_types(const par_manager_type *types)
 {
-    struct pari_server_sockets sockets;
+    static const char *const taken[] = { "list", "dict", PARI_KEPT_QUEUE, PARI_KEPT_SHARED };
+
+    for (const par_manager_type *type = types; type != NULL && type->name != NULL; type++) {
+        if (type->create == NULL || type->methods == NULL)
+            return pari_fail(EINVAL);
+        for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
+            if (strcmp(type->name, taken[i]) == 0)
+                return pari_fail(EINVAL);
+    }
+    return 0;
+}
+
+static struct pari_child *
+start_server(char address[PARI_ADDRESS_SIZE], const par_manager_type *types)
+{
+    struct pari_server_start start = { .types = types };
+    struct pari_server_sockets *sockets = &start.sockets;
     struct pari_child *child = NULL;
     int cancel = pari_cancel_off();
 
-    if (pari_server_open(&sockets, address) != 0)
+    if (pari_server_open(sockets, address) != 0)
         goto out;
-    child = pari_child_start(pari_server_main, &sockets,
-                             &(struct pari_child_opts){ .keep = (int[]){ sockets.listener, sockets.epoll },
+    child = pari_child_start(pari_server_main, &start,
+                             &(struct pari_child_opts){ .keep = (int[]){ sockets->listener, sockets->epoll },
                                                         .n_keep = 2,
                                                         .name = "Manager",
                                                         .is_daemon = true,
                                                         .is_service = true });
-    pari_server_close(&sockets);
+    pari_server_close(sockets);
 out:
     pari_cancel_restore(cancel);
     return child;
@@ -100,14 +117,15 @@ par_manager *
 par_manager_start(const par_manager_opts *opts)
 {
     char address[PARI_ADDRESS_SIZE];
+    const par_manager_type *types = opts != NULL ? opts->types : NULL;
     par_manager *manager;
     struct started *s;
 
-    if (choose_address(address, opts) != 0)
+    if (choose_address(address, opts) != 0 || check_types(types) != 0)
         return NULL;
     manager = pari_handle_new(PARI_MANAGER, sizeof *manager);
     s = manager != NULL ? pari_malloc(sizeof *s) : NULL;
-    if (s == NULL || (s->child = start_server(address)) == NULL) {
+    if (s == NULL || (s->child = start_server(address, types)) == NULL) {
         pari_handle_free(manager);
         free(s);
         return NULL;

@@ -292,6 +292,37 @@ dict_clear(struct pari_method_call *call)
     return answer_done(call, pari_obj_dict_clear(call->object));
 }
 
+/* A value that cannot be sent is not stored either. */
+static int
+dict_setdefault(struct pari_method_call *call)
+{
+    const par_obj *old = pari_obj_dict_find(call->object, arg(call, 0));
+    par_obj *value;
+
+    if (old != NULL)
+        return answer(call, old);
+    if (errno != ENOENT || answer(call, arg(call, 1)) != 0)
+        return -1;
+    value = take_last(call);
+    return par_obj_set(call->object, take_last(call), value);
+}
+
+static int
+dict_replace(struct pari_method_call *call)
+{
+    const par_obj *old = pari_obj_dict_find(call->object, arg(call, 0));
+    par_obj *value;
+    bool is_equal;
+
+    if (old == NULL)
+        return -1;
+    is_equal = par_obj_equal(old, arg(call, 1));
+    value = is_equal ? take_last(call) : NULL;
+    if (is_equal && par_obj_set(call->object, pari_obj_seq_take(call->args, 0), value) != 0)
+        return -1;
+    return answer_new(call, par_bool(is_equal));
+}
+
 /* old + n, where no value counts as 0. NULL: EINVAL no number, EOVERFLOW, ENOMEM. */
 static par_obj *
 sum_of(const par_obj *old, int64_t n)
@@ -352,6 +383,8 @@ static const struct pari_method dict_methods[] = {
     { "pop", 1, dict_pop, KEY_ERROR },
     { "keys", 0, dict_keys, NULL },
     { "values", 0, dict_values, NULL },
+    { "setdefault", 2, dict_setdefault, NULL },
+    { "replace", 3, dict_replace, KEY_ERROR },
     { "update", 1, dict_update, NULL },
     { "clear", 0, dict_clear, NULL },
     { "copy", 0, get_value, NULL },

@@ -14,7 +14,7 @@ struct par_namespace {
 par_namespace *
 par_manager_namespace(par_manager *manager, par_time deadline)
 {
-    return pari_proxy_new(manager, "dict", PARI_NAMESPACE_PROXY, sizeof(par_namespace), deadline);
+    return pari_proxy_new(manager, par_tuple(par_str("dict")), PARI_NAMESPACE_PROXY, sizeof(par_namespace), deadline);
 }
 
 void

@@ -48,14 +48,16 @@ publish(struct pari_proxy *made, enum pari_kind kind, size_t size)
 }
 
 void *
-pari_proxy_new(par_manager *manager, const char *type, enum pari_kind kind, size_t size, par_time deadline)
+pari_proxy_new(par_manager *manager, par_obj *args, enum pari_kind kind, size_t size, par_time deadline)
 {
     struct pari_proxy made;
     par_obj *reply;
 
-    if (pari_manager_server(manager, &made.server) != 0)
+    if (pari_manager_server(manager, &made.server) != 0) {
+        par_obj_free(args);
         return NULL;
-    reply = pari_client_control(&made.server, "create", par_tuple(par_str(type)), deadline);
+    }
+    reply = pari_client_control(&made.server, "create", args, deadline);
     if (reply == NULL || read_ident(reply, made.ident) != 0)
         return NULL;
     return publish(&made, kind, size);

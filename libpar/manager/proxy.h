@@ -20,8 +20,9 @@ struct pari_proxy {
 /* The server of a manager (manager.c). -1 EINVAL: no manager. */
 int pari_manager_server(const par_manager *manager, struct pari_server *server);
 
-/* Make an object of a type ("list", "dict") in the manager's server, and a handle of `size` bytes for it. */
-void *pari_proxy_new(par_manager *manager, const char *type, enum pari_kind kind, size_t size, par_time deadline);
+/* Make an object in the manager's server, and a handle of `size` bytes for it. `args`, a tuple, is taken over: the type ("list",
+ * "dict"), and what that wants. */
+void *pari_proxy_new(par_manager *manager, par_obj *args, enum pari_kind kind, size_t size, par_time deadline);
 void pari_proxy_free(void *proxy, enum pari_kind kind);
 
 /* A value that names the object, a record of this class (store.h); and a new handle to the one that a value names. */

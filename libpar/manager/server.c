@@ -234,9 +234,10 @@ wait_for_requests(struct server *server, struct pari_ready *ready)
 }
 
 int
-pari_server_main(void *sockets)
+pari_server_main(void *arg)
 {
-    struct server server = { .sockets = *(struct pari_server_sockets *)sockets };
+    const struct pari_server_start *start = arg;
+    struct server server = { .sockets = start->sockets, .host.service.types = start->types };
     pari_member owner = pari_member_parent(pari_self());
     struct pari_ready ready[MAX_READY];
     int n = 0;

@@ -4,6 +4,8 @@
  */
 #include "service.h"
 
+#include "kept.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,13 +30,19 @@ static const struct {
 };
 
 static int
-answer_error(struct pari_buffer *out, const char *exception, const char *text)
+answer_record(struct pari_buffer *out, const char *exception, par_obj *args)
 {
-    par_obj *record = pari_obj_record(exception, par_tuple(par_str(text)));
+    par_obj *record = pari_obj_record(exception, args);
     int answered = record != NULL ? pari_message_reply(out, PARI_REPLY_ERROR, record) : -1;
 
     par_obj_free(record);
     return answered;
+}
+
+static int
+answer_error(struct pari_buffer *out, const char *exception, const char *text)
+{
+    return answer_record(out, exception, par_tuple(par_str(text)));
 }
 
 /* Text, for a request that is wrong as such. */
@@ -61,7 +69,7 @@ refuse_errno(struct pari_buffer *out, const char *absent)
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
         if (refusals[i].error == error)
             return answer_error(out, refusals[i].exception, refusals[i].text);
-    return refuse(out, PARI_REPLY_TRACEBACK, strerror(error));
+    return answer_record(out, "builtins.OSError", par_tuple(par_int(error), par_str(strerror(error))));
 }
 
 /* ---- requests */
@@ -114,14 +122,35 @@ request_free(struct request *request)
 /* ---- asked of an object */
 
 static int
+call_typed(const struct pari_object *object, const struct request *request, struct pari_buffer *out)
+{
+    const par_manager_method *method = object->type->methods;
+    par_obj *result;
+    int answered;
+
+    while (method->name != NULL && strcmp(method->name, request->method) != 0)
+        method++;
+    if (method->name == NULL)
+        return refuse(out, PARI_REPLY_TRACEBACK, "no such method");
+    errno = EINVAL; /* of one that does not say why */
+    result = method->run(object->state, request->args);
+    answered = result != NULL && pari_message_reply(out, PARI_REPLY_RETURN, result) == 0 ? 0 : refuse_errno(out, NULL);
+    par_obj_free(result);
+    return answered;
+}
+
+static int
 call_method(struct pari_service *service, const struct request *request, struct pari_buffer *out)
 {
     struct pari_object *object = request->ident != NULL ? pari_store_find(&service->store, request->ident) : NULL;
-    const struct pari_method *method = object != NULL ? pari_method_find(object->value, request->method) : NULL;
+    const struct pari_method *method;
     struct pari_method_call call = { .args = request->args, .out = out };
 
     if (object == NULL)
         return refuse(out, PARI_REPLY_TRACEBACK, "no such object");
+    if (object->type != NULL)
+        return call_typed(object, request, out);
+    method = pari_method_find(object->value, request->method);
     if (method == NULL)
         return refuse(out, PARI_REPLY_TRACEBACK, "no such method");
     if (par_obj_len(request->args) != method->n_args)
@@ -169,18 +198,83 @@ first_value(par_obj *args)
     return par_obj_type(initial) == (is_list ? PAR_LIST : PAR_DICT) ? pari_obj_seq_take(args, 1) : pari_null(EINVAL);
 }
 
-/* (ident, names of the methods), and one reference. */
+static const par_manager_type *
+find_type(const struct pari_service *service, const char *name)
+{
+    const par_manager_type *type = service->types;
+
+    while (type != NULL && type->name != NULL && strcmp(type->name, name) != 0)
+        type++;
+    return type != NULL && type->name != NULL ? type : pari_kept_type(name);
+}
+
+static par_obj *
+names_of(const par_manager_type *type)
+{
+    par_obj *names = par_obj_list();
+
+    for (const par_manager_method *method = type->methods; method->name != NULL && names != NULL; method++)
+        if (par_obj_append(names, par_str(method->name)) != 0) {
+            par_obj_free(names);
+            return NULL;
+        }
+    return names;
+}
+
+/* What the type makes of the arguments behind its name. NULL: the names of its methods. */
+static par_obj *
+make_typed(struct pari_service *service, const par_manager_type *type, const par_obj *args, char ident[PARI_IDENT_SIZE])
+{
+    const par_obj *arg = par_obj_item(args, 1);
+    par_obj *names;
+    void *state;
+
+    errno = EINVAL; /* of one that does not say why */
+    if (pari_kept_type(type->name) == type)
+        state = pari_kept_take(type, (uintptr_t)par_obj_as_int(arg, 0), (uint64_t)par_obj_as_int(par_obj_item(args, 2), 0),
+                               service->client);
+    else
+        state = par_obj_type(arg) == PAR_TUPLE ? type->create(arg) : NULL;
+    if (state == NULL || pari_store_add_typed(&service->store, type, state, ident) != 0)
+        return NULL;
+    names = names_of(type);
+    if (names == NULL)
+        pari_store_release(&service->store, pari_store_find(&service->store, ident));
+    return names;
+}
+
+static par_obj *
+make_plain(struct pari_service *service, par_obj *args, char ident[PARI_IDENT_SIZE])
+{
+    par_obj *value = first_value(args), *names = value != NULL ? pari_method_names(value) : NULL;
+
+    if (names == NULL) {
+        par_obj_free(value);
+        return NULL;
+    }
+    if (pari_store_add(&service->store, value, ident) == 0)
+        return names;
+    par_obj_free(names);
+    return NULL;
+}
+
+/* (type, what that wants): (ident, names of the methods), and one reference. */
 static int
 create(struct pari_service *service, par_obj *args, struct pari_buffer *out)
 {
+    const par_manager_type *type = find_type(service, par_obj_as_str(par_obj_item(args, 0), ""));
     char ident[PARI_IDENT_SIZE];
-    par_obj *value = first_value(args);
+    par_obj *names;
 
     if (service->store.n_held > service->store.n / 2) /* some of them may be named by nobody any more */
         pari_store_collect(&service->store);
-    if (value == NULL || pari_store_add(&service->store, value, ident) != 0)
+    if (type != NULL)
+        names = make_typed(service, type, args, ident);
+    else
+        names = make_plain(service, args, ident);
+    if (names == NULL)
         return refuse_errno(out, NULL);
-    if (answer_new(out, par_tuple(par_str(ident), pari_method_names(value))) == 0)
+    if (answer_new(out, par_tuple(par_str(ident), names)) == 0)
         return 0;
     pari_store_release(&service->store, pari_store_find(&service->store, ident));
     return -1;
@@ -203,14 +297,53 @@ dummy(struct pari_service *service, par_obj *args, struct pari_buffer *out)
     return answer_new(out, par_none());
 }
 
+/* Is it of the kind that is asked for? What is kept is asked for by its type. */
+static bool
+is_of_kind(const struct pari_object *object, const char *kind)
+{
+    return kind != NULL ? pari_kept_is(object) && strcmp(object->type->name, kind) == 0 : !pari_kept_is(object);
+}
+
+/* (ident), or for what is kept (ident, type): then its address. */
 static int
 incref(struct pari_service *service, par_obj *args, struct pari_buffer *out)
 {
     struct pari_object *object = pari_store_find(&service->store, par_obj_as_str(par_obj_item(args, 0), ""));
 
-    if (object == NULL || object->references == UINT32_MAX)
+    if (object == NULL || !is_of_kind(object, par_obj_as_str(par_obj_item(args, 1), NULL)) || object->references == UINT32_MAX)
         return refuse(out, PARI_REPLY_TRACEBACK, "no such object");
     object->references++;
+    return answer_new(out, pari_kept_is(object) ? par_int((int64_t)(intptr_t)object->state) : par_none());
+}
+
+/* The name of what is kept at this address; NULL ENOENT. */
+static const char *
+name_of_kept(struct pari_service *service, const par_obj *args)
+{
+    const char *name = pari_store_name(&service->store, (const void *)(intptr_t)par_obj_as_int(par_obj_item(args, 0), 0));
+
+    return name != NULL && pari_kept_is(pari_store_find(&service->store, name)) ? name : pari_null(ENOENT);
+}
+
+static int
+name_kept(struct pari_service *service, par_obj *args, struct pari_buffer *out)
+{
+    const char *name = name_of_kept(service, args);
+
+    return name != NULL ? answer_new(out, par_str(name)) : refuse_errno(out, NULL);
+}
+
+static int
+release_kept(struct pari_service *service, par_obj *args, struct pari_buffer *out)
+{
+    const char *name = name_of_kept(service, args);
+    struct pari_object *object = name != NULL ? pari_store_find(&service->store, name) : NULL;
+
+    if (object == NULL || object->references == 0) {
+        errno = ENOENT;
+        return refuse_errno(out, NULL);
+    }
+    pari_store_release(&service->store, object);
     return answer_new(out, par_none());
 }
 
@@ -252,7 +385,9 @@ static const struct {
     { "decref", decref, PARI_SERVICE_DONE },
     { "dummy", dummy, PARI_SERVICE_DONE },
     { "incref", incref, PARI_SERVICE_DONE },
+    { "name", name_kept, PARI_SERVICE_DONE },
     { "number_of_objects", number_of_objects, PARI_SERVICE_DONE },
+    { "release", release_kept, PARI_SERVICE_DONE },
     { "shutdown", end_service, PARI_SERVICE_DONE },
 };
 
@@ -281,7 +416,5 @@ pari_service_control(struct pari_service *service, const unsigned char *message,
 void
 pari_service_end(struct pari_service *service)
 {
-    for (size_t i = 0; i < service->store.n_places; i++)
-        par_obj_free(service->store.object[i].value);
-    free(service->store.object);
+    pari_store_end(&service->store);
 }

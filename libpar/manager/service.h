@@ -11,8 +11,10 @@
 
 struct pari_service {
     struct pari_store store;
-    bool is_over;            /* it was told to shut down */
-    uint64_t offered, offer; /* by the client that was accepted last: a mailbox's address (0 none) and number */
+    const par_manager_type *types; /* of the program's own, or NULL */
+    pid_t client;                  /* who asks the server itself; 0: not known */
+    bool is_over;                  /* it was told to shut down */
+    uint64_t offered, offer;       /* by the client that was accepted last: a mailbox's address (0 none) and number */
 };
 
 enum { PARI_SERVICE_DONE = 0, PARI_SERVICE_ACCEPTED = 1 };

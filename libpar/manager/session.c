@@ -97,8 +97,10 @@ take_mailbox(struct pari_session *session, const struct pari_service *service)
 static int
 answer_control(struct pari_session *session, struct pari_host *host, const unsigned char *message, size_t length)
 {
-    int outcome = pari_service_control(&host->service, message, length, &session->out);
+    int outcome;
 
+    host->service.client = pari_socket_peer(session->fd);
+    outcome = pari_service_control(&host->service, message, length, &session->out);
     session->calls_objects = outcome == PARI_SERVICE_ACCEPTED;
     session->is_last = !session->calls_objects;
     if (session->calls_objects && host->service.offered != 0)

@@ -5,6 +5,8 @@
  */
 #include "store.h"
 
+#include "../object/object.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -46,6 +48,28 @@ take_place(struct pari_store *store)
     return object;
 }
 
+static void
+give_back(struct pari_store *store, struct pari_object *object)
+{
+    object->next_free = store->first_free;
+    store->first_free = (size_t)(object - store->object) + 1;
+}
+
+static bool
+is_free(const struct pari_object *object)
+{
+    return object->value == NULL && object->type == NULL;
+}
+
+static void
+begin_life(struct pari_store *store, struct pari_object *object, char ident[PARI_IDENT_SIZE])
+{
+    object->references = 1;
+    object->generation++;
+    store->n++;
+    (void)snprintf(ident, PARI_IDENT_SIZE, "%" PRIx64, (uint64_t)object->generation << 32 | (uint64_t)(object - store->object));
+}
+
 int
 pari_store_add(struct pari_store *store, par_obj *value, char ident[PARI_IDENT_SIZE])
 {
@@ -56,10 +80,7 @@ pari_store_add(struct pari_store *store, par_obj *value, char ident[PARI_IDENT_S
         return -1;
     }
     object->value = value;
-    object->references = 1;
-    object->generation++;
-    store->n++;
-    (void)snprintf(ident, PARI_IDENT_SIZE, "%" PRIx64, (uint64_t)object->generation << 32 | (uint64_t)(object - store->object));
+    begin_life(store, object, ident);
     return 0;
 }
 
@@ -73,17 +94,121 @@ pari_store_find(struct pari_store *store, const char *ident)
     if (*end != '\0' || (uint32_t)name >= store->n_places)
         return NULL;
     object = &store->object[(uint32_t)name];
-    return object->value != NULL && object->generation == name >> 32 ? object : NULL;
+    return !is_free(object) && object->generation == name >> 32 ? object : NULL;
+}
+
+/* ---- objects with a type, by what it has made */
+
+static par_obj *
+key_of(const void *state)
+{
+    return par_int((int64_t)(intptr_t)state);
+}
+
+const char *
+pari_store_name(const struct pari_store *store, const void *state)
+{
+    par_obj *key = key_of(state);
+    const par_obj *name = key != NULL && store->names != NULL ? pari_obj_dict_find(store->names, key) : NULL;
+
+    par_obj_free(key);
+    return name != NULL ? par_obj_as_str(name, NULL) : pari_null(ENOENT);
+}
+
+static int
+remember_name(struct pari_store *store, const void *state, const char *ident)
+{
+    if (store->names == NULL)
+        store->names = par_obj_dict();
+    return par_obj_set(store->names, key_of(state), par_str(ident));
+}
+
+static void
+forget_name(struct pari_store *store, const void *state)
+{
+    par_obj *key = key_of(state);
+
+    if (key != NULL)
+        (void)pari_obj_dict_del(store->names, key);
+    par_obj_free(key);
+}
+
+static void
+destroy(const par_manager_type *type, void *state)
+{
+    if (type->destroy != NULL)
+        type->destroy(state);
+}
+
+static int
+add_typed(struct pari_store *store, const par_manager_type *type, void *state, char ident[PARI_IDENT_SIZE])
+{
+    struct pari_object *object = take_place(store);
+
+    if (object == NULL)
+        return -1;
+    begin_life(store, object, ident);
+    if (remember_name(store, state, ident) != 0) {
+        store->n--;
+        give_back(store, object);
+        return -1;
+    }
+    object->type = type;
+    object->state = state;
+    return 0;
+}
+
+int
+pari_store_add_typed(struct pari_store *store, const par_manager_type *type, void *state, char ident[PARI_IDENT_SIZE])
+{
+    const char *name = pari_store_name(store, state);
+    struct pari_object *object;
+
+    if (name == NULL) {
+        if (add_typed(store, type, state, ident) == 0)
+            return 0;
+        destroy(type, state);
+        return pari_fail(ENOMEM);
+    }
+    object = pari_store_find(store, name);
+    if (object->type != type || object->references == UINT32_MAX)
+        return pari_fail(EEXIST);
+    object->references++;
+    (void)strcpy(ident, name); /* which was made for one of this size */
+    return 0;
+}
+
+/* ---- the end of objects */
+
+static void
+end_life(struct pari_object *object)
+{
+    const par_manager_type *type = object->type;
+
+    par_obj_free(object->value);
+    object->value = NULL;
+    object->type = NULL;
+    if (type != NULL)
+        destroy(type, object->state);
 }
 
 static void
 drop(struct pari_store *store, struct pari_object *object)
 {
-    par_obj_free(object->value);
-    object->value = NULL;
-    object->next_free = store->first_free;
-    store->first_free = (size_t)(object - store->object) + 1;
+    if (object->type != NULL)
+        forget_name(store, object->state);
+    end_life(object);
     store->n--;
+    give_back(store, object);
+}
+
+void
+pari_store_end(struct pari_store *store)
+{
+    for (size_t i = 0; i < store->n_places; i++)
+        end_life(&store->object[i]);
+    par_obj_free(store->names);
+    free(store->object);
 }
 
 /* ---- objects that are named by the values of others */
@@ -95,7 +220,9 @@ pari_proxy_ident(const par_obj *value, const char *class)
 
     if (name == NULL || par_obj_len(value) != 1)
         return NULL;
-    if (class != NULL ? strcmp(name, class) != 0 : strcmp(name, PARI_LIST_CLASS) != 0 && strcmp(name, PARI_DICT_CLASS) != 0)
+    if (class != NULL
+            ? strcmp(name, class) != 0
+            : strcmp(name, PARI_LIST_CLASS) != 0 && strcmp(name, PARI_DICT_CLASS) != 0 && strcmp(name, PARI_TYPED_CLASS) != 0)
         return NULL;
     return par_obj_as_str(par_obj_item(value, 0), NULL);
 }
@@ -137,7 +264,7 @@ pari_store_collect(struct pari_store *store)
     size_t line = 0;
 
     for (size_t i = 0; i < store->n_places; i++)
-        store->object[i].is_marked = store->object[i].value == NULL; /* free places are left alone */
+        store->object[i].is_marked = is_free(&store->object[i]); /* free places are left alone */
     for (size_t i = 0; i < store->n_places; i++)
         if (store->object[i].references > 0)
             line = mark(store, &store->object[i], line);
@@ -150,7 +277,7 @@ pari_store_collect(struct pari_store *store)
         struct pari_object *object = &store->object[i];
         if (!object->is_marked)
             drop(store, object);
-        else if (object->value != NULL && object->references == 0)
+        else if (!is_free(object) && object->references == 0)
             store->n_held++;
     }
 }

@@ -27,6 +27,45 @@ pari_heap_owner(const void *p)
     return atomic_load_explicit(&block->owner, memory_order_acquire); /* partner: bequeath */
 }
 
+/* The offer stands where the block's lock will be, once others use it. */
+void
+pari_heap_offer(void *p, uint64_t offer)
+{
+    struct pari_block *block = (struct pari_block *)p - 1;
+
+    block->lock_words[0] = offer;
+}
+
+static bool
+end_offer(void *p, pari_member from, uint64_t offer, pari_member owner)
+{
+    struct pari_block *block;
+    bool is_offered = false;
+
+    if (offer == 0 || pari_heap_lock() != 0)
+        return false;
+    block = pari_block_of(p);
+    if (block != NULL && block->lock_words[0] == offer && atomic_load_explicit(&block->owner, memory_order_relaxed) == from) {
+        block->lock_words[0] = 0;
+        atomic_store_explicit(&block->owner, owner, memory_order_release); /* partner: sweep_block */
+        is_offered = true;
+    }
+    pari_heap_unlock();
+    return is_offered;
+}
+
+bool
+pari_heap_adopt(void *p, pari_member from, uint64_t offer)
+{
+    return end_offer(p, from, offer, 0);
+}
+
+bool
+pari_heap_withdraw(void *p, uint64_t offer)
+{
+    return end_offer(p, pari_self(), offer, pari_self());
+}
+
 bool
 pari_heap_share(void *p, pari_member owner, pari_member heir)
 {

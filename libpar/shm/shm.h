@@ -171,6 +171,11 @@ void *pari_heap_lock_words(const void *block); /* 16 zeroed bytes in the block's
 /* ---- whose a block is (owner.c) */
 
 void pari_heap_own(void *block, pari_member owner); /* one store */
+/* A block of this process's that nobody else knows yet is offered under a number, which no other offer of this process has; who adopts it
+ * makes it the family's. One alone of adopt and withdraw is true. */
+void pari_heap_offer(void *block, uint64_t offer);
+bool pari_heap_adopt(void *block, pari_member from, uint64_t offer);
+bool pari_heap_withdraw(void *block, uint64_t offer);
 /* Until *fate is `keep`, the block belongs to its owner; from then on to the family. `fate` must outlive the owner's sweep. */
 void pari_heap_fate(void *block, const _Atomic uint8_t *fate, uint8_t keep);
 /* The block is its owner's and, when that one leaves it or dies, the heir's; once the heir's slot is released it is freed instead. The
@@ -263,7 +268,8 @@ enum pari_kind {
     PARI_IMAP,
     PARI_SHM,
     PARI_SHAREABLE_LIST,
-    PARI_NAMESPACE_PROXY
+    PARI_NAMESPACE_PROXY,
+    PARI_TYPED_PROXY
 };
 
 struct pari_handle {

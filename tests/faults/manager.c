@@ -47,6 +47,28 @@ make_manager(void)
     expect_ready(start() == 0);
 }
 
+/* What the server took, and could not tell for want of memory here, ends with it. */
+static int
+keep(void)
+{
+    int *number;
+    par_queue *queue;
+    int result, error;
+
+    QUIETLY(expect_ready(start() == 0));
+    number = par_manager_value(m, int, soon());
+    queue = number != NULL ? par_manager_queue(m, &(par_queue_opts){ .capacity = 4096 }, soon()) : NULL;
+    result = queue != NULL ? 0 : -1;
+    error = errno;
+    QUIETLY({
+        expect(number == NULL || par_manager_release(m, number, soon()) == 0);
+        expect(queue == NULL || par_manager_release(m, queue, soon()) == 0);
+        stop();
+    });
+    errno = error;
+    return result;
+}
+
 static int
 append(void)
 {
@@ -134,6 +156,7 @@ const struct op manager_ops[] = {
     { GROUP, .name = "manager_start", .act = start, .undo = stop, .errors = START_ERRORS, .is_cold = true },
     { GROUP, .name = "manager_free", .act = end, .errors = ERRORS(0), .is_slow = true },
     { GROUP, .name = "manager_list", .setup = make_manager, .act = new_list, .undo = drop_list, .errors = CALL_ERRORS },
+    { GROUP, .name = "manager_keep", .act = keep, .errors = CALL_ERRORS },
     { GROUP, .name = "list_append", .setup = make, .act = append, .errors = CALL_ERRORS },
     { GROUP, .name = "list_get", .setup = make, .act = get, .errors = CALL_ERRORS },
     { GROUP, .name = "list_print", .setup = make, .act = print, .errors = CALL_ERRORS },

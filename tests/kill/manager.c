@@ -76,6 +76,43 @@ check_lists(void)
     par_manager_free(manager);
 }
 
+/* A queue and a block that nobody knows may stay in the server's keeping. */
+static void
+keep_two(int which)
+{
+    par_queue *queue = par_manager_queue(manager, &(par_queue_opts){ .capacity = 4096 }, par_in(10));
+    int *number = par_manager_value(manager, int, par_in(10));
+
+    (void)which;
+    (void)par_queue_put(queue, "", 1, par_in(10));
+    (void)par_manager_release(manager, number, par_in(10));
+    (void)par_manager_release(manager, queue, par_in(10));
+}
+
+static void
+check_kept(void)
+{
+    par_queue *queue = par_manager_queue(manager, NULL, soon());
+    char byte;
+
+    expect(TORN, par_list_len(list, soon()) == 0);
+    expect(HUNG, queue != NULL && par_queue_put(queue, "x", 1, soon()) == 0 && par_queue_get(queue, &byte, 1, soon()) == 1);
+    expect(TORN, par_manager_release(manager, queue, soon()) == 0);
+    par_list_free(list);
+    par_manager_free(manager);
+    leak_check_soon(0); /* whatever it kept ended with it */
+}
+
+static void
+set_up_kept(void)
+{
+    leak_mark();
+    manager = par_manager_start(NULL);
+    expect_ready(manager != NULL);
+    list = par_manager_list(manager, soon());
+    expect_ready(list != NULL);
+}
+
 static void
 set_up_dict(void)
 {
@@ -205,6 +242,7 @@ check_server(void)
 const struct op manager_ops[] = {
     { .group = "manager", .name = "manager_client", .setup = make, .act = append_one, .check = check_client, .stride = 3 },
     { .group = "manager", .name = "manager_list", .setup = make, .act = make_list, .check = check_lists, .stride = 11 },
+    { .group = "manager", .name = "manager_keep", .setup = set_up_kept, .act = keep_two, .check = check_kept, .stride = 11 },
     { .group = "manager", .name = "manager_dict", .setup = set_up_dict, .act = change_dict, .check = check_dict, .stride = 11 },
     { .group = "manager",
       .name = "manager_owner",
