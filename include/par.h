@@ -11,7 +11,7 @@
 #include <par/base.h>    /* time, errors, version */
 #include <par/shared.h>  /* values and arrays in shared memory */
 #include <par/shm.h>     /* memory with a name, for strangers */
-#include <par/sync.h>    /* lock, rlock, semaphore, condition, event, barrier */
+#include <par/sync.h>    /* lock, rlock, rwlock, semaphore, condition, event, barrier */
 #include <par/process.h> /* a function in another process */
 #include <par/thread.h>  /* the same in a thread */
 #include <par/obj.h>     /* dynamic values */

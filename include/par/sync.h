@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * par/sync.h: lock, rlock, semaphore, condition, event, barrier: for threads and processes alike.
+ * par/sync.h: lock, rlock, rwlock, semaphore, condition, event, barrier: for threads and processes alike.
  *
  * The objects are small structs that live in shared memory: inside the user's own shared structs, or as par_value(par_lock). All
  * zero is ready to use. Outside shared memory every call is EINVAL, because after a fork a static lock would silently be two.
@@ -31,6 +31,9 @@ typedef struct par_lock {
 typedef struct par_rlock {
     uint64_t word[2];
 } par_rlock;
+typedef struct par_rwlock {
+    uint64_t word[2];
+} par_rwlock;
 typedef struct par_semaphore {
     uint64_t word[2];
 } par_semaphore;
@@ -115,6 +118,46 @@ PAR_API pid_t par_rlock_dead_owner(const par_rlock *lock);
 /* As par_lock_recover.
  * Safe: any thread, forked child. */
 PAR_API int par_rlock_recover(par_rlock *lock);
+
+/* ---- rwlock: many readers, or one writer, which is a thread
+ *
+ * Readers cost each other nothing. A writer that waits lets no new reader in, so a thread that reads must not acquire again. A killed
+ * reader is forgotten; a killed writer leaves the mark that a lock's holder leaves. */
+
+typedef struct par_rwlock_opts {
+    unsigned readers; /* processes that may read at a time, up to 4096, 64 bytes each; further ones read one by one; 0: 64 */
+    PAR_RESERVED;
+} par_rwlock_opts;
+
+/* As par_lock_init. EINVAL also: too many readers.
+ * Safe: any thread, forked child. */
+PAR_API int par_rwlock_init(par_rwlock *lock, const par_rwlock_opts *opts);
+
+/* 0: the calling process reads, and nobody writes; -1 as par_lock_acquire. EDEADLK: this thread writes.
+ * Safe: any thread, forked child. */
+PAR_API int par_rwlock_acquire_read(par_rwlock *lock, par_time deadline);
+
+/* 0: this thread writes, and nobody else writes or reads; -1 as par_lock_acquire. A thread that reads and waits to write waits for
+ * itself.
+ * Safe: any thread, forked child. */
+PAR_API int par_rwlock_acquire_write(par_rwlock *lock, par_time deadline);
+
+/* End this thread's write, or one read of the calling process.
+ * Errors: EPERM it has neither; EINVAL.
+ * Safe: any thread, forked child. */
+PAR_API int par_rwlock_release(par_rwlock *lock);
+
+/* How many reads are under way; -1 EINVAL for what is no rwlock.
+ * Safe: any thread, forked child. */
+PAR_API int par_rwlock_readers(const par_rwlock *lock);
+
+/* As par_lock_dead_owner, of a writer that died; for who reads or writes.
+ * Safe: any thread, forked child. */
+PAR_API pid_t par_rwlock_dead_owner(const par_rwlock *lock);
+
+/* As par_lock_recover, for the writer.
+ * Safe: any thread, forked child. */
+PAR_API int par_rwlock_recover(par_rwlock *lock);
 
 /* ---- semaphore: a count of tokens, owned by nobody; all zero is a semaphore with no token */
 

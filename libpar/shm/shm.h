@@ -206,7 +206,8 @@ enum pari_cell_kind {
     PARI_CELL_SEMAPHORE,
     PARI_CELL_CONDITION,
     PARI_CELL_BARRIER,
-    PARI_CELL_QUEUE
+    PARI_CELL_QUEUE,
+    PARI_CELL_RWLOCK
 };
 
 /* The cell if it is plain to see, else NULL, which says nothing. A link that holds the address of its own cell is right: garbage, and

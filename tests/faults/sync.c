@@ -10,6 +10,7 @@
 static struct board {
     par_lock lock, fair;
     par_rlock rlock;
+    par_rwlock rwlock;
     par_semaphore semaphore, robust;
     par_condition condition;
     par_event event;
@@ -71,6 +72,17 @@ use_rlock(void)
         return outcome(-1);
     expect(par_rlock_acquire(&b->rlock, soon()) == 0 && par_rlock_release(&b->rlock) == 0);
     return outcome(par_rlock_release(&b->rlock));
+}
+
+static int
+use_rwlock(void)
+{
+    fresh();
+    if (par_rwlock_acquire_read(&b->rwlock, soon()) != 0)
+        return outcome(-1);
+    if (par_rwlock_release(&b->rwlock) != 0 || par_rwlock_acquire_write(&b->rwlock, soon()) != 0)
+        return outcome(-1);
+    return outcome(par_rwlock_release(&b->rwlock));
 }
 
 static int
@@ -273,6 +285,7 @@ wait_fair_lock(void)
 const struct op sync_ops[] = {
     { GROUP, .name = "lock_first_use", .act = use_lock, .undo = release, .errors = FIRST_ERRORS, .is_once = true },
     { GROUP, .name = "lock_init_fair", .act = use_fair_lock, .undo = release, .errors = FIRST_ERRORS },
+    { GROUP, .name = "rwlock_first_use", .act = use_rwlock, .undo = release, .errors = FIRST_ERRORS },
     { GROUP, .name = "rlock_first_use", .act = use_rlock, .undo = release, .errors = FIRST_ERRORS },
     { GROUP, .name = "semaphore_first_use", .act = use_semaphore, .undo = release, .errors = FIRST_ERRORS },
     { GROUP, .name = "semaphore_init_robust", .act = init_robust_semaphore, .undo = release, .errors = FIRST_ERRORS,

@@ -79,7 +79,8 @@ struct race {
     par_conn *(*give)(int which);
 };
 
-extern const struct op heap_ops[], lock_ops[], sync_ops[], pipe_ops[], queue_ops[], process_ops[], pool_ops[], manager_ops[];
+extern const struct op heap_ops[], lock_ops[], rwlock_ops[], sync_ops[], pipe_ops[], queue_ops[], process_ops[], pool_ops[],
+    manager_ops[];
 extern const struct race races[];
 
 /* ---- world.c: in a world */

@@ -427,8 +427,8 @@ run_op(const struct op *op, struct tally *sum)
 static void
 run_all(struct tally *sum)
 {
-    static const struct op *const tables[] = { heap_ops,  lock_ops,    sync_ops, pipe_ops,
-                                               queue_ops, process_ops, pool_ops, manager_ops };
+    static const struct op *const tables[] = { heap_ops,  lock_ops,    rwlock_ops, sync_ops,   pipe_ops,
+                                               queue_ops, process_ops, pool_ops,   manager_ops };
 
     printf("%-8s %-24s %-6s %7s %6s", "group", "operation", "", "steps", "points");
     for (int v = 1; v < N_VERDICTS; v++)

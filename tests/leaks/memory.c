@@ -78,6 +78,16 @@ cycle_rlock(void)
 }
 
 static void
+cycle_rwlock(void)
+{
+    par_rwlock *lock = par_value(par_rwlock);
+
+    must(lock != NULL && par_rwlock_acquire_read(lock, soon()) == 0 && par_rwlock_release(lock) == 0);
+    must(par_rwlock_acquire_write(lock, soon()) == 0 && par_rwlock_release(lock) == 0);
+    par_shared_free(lock);
+}
+
+static void
 cycle_fair_lock(void)
 {
     par_lock *lock = par_value(par_lock);
@@ -156,6 +166,7 @@ const struct subject memory_subjects[] = {
     { "lock", NULL, cycle_lock, NULL },
     { "lock of a block", NULL, cycle_lock_of, NULL },
     { "rlock", NULL, cycle_rlock, NULL },
+    { "rwlock", NULL, cycle_rwlock, NULL },
     { "fair lock", NULL, cycle_fair_lock, NULL },
     { "semaphore", NULL, cycle_semaphore, NULL },
     { "robust semaphore", NULL, cycle_robust_semaphore, NULL },
