@@ -8,7 +8,8 @@
  *           core divided by the cores
  *   blocks  the sums of n blocks of `size` bytes, the workers waiting already. Milliseconds
  *
- * All contenders call the same function through a pointer for each item, and every result is looked at.
+ * All contenders but "libpar-batch" and "openmp-inline", which have the squares in their loops, call the same function through a pointer
+ * for each item; every result is looked at.
  */
 #ifndef BENCH_MAP_H
 #define BENCH_MAP_H

@@ -54,6 +54,35 @@ libpar_threads_open(int workers)
 static const struct map_engine libpar_threads = { libpar_threads_open, libpar_map, libpar_close, NULL };
 MAP_ENGINE(libpar_threads)
 
+/* ---- libpar, the loop over the items in the task's hands */
+
+static int
+square_batch(const void *in, void *out, par_batch batch, void *ctx)
+{
+    const int64_t *x = in;
+    int64_t *y = out;
+
+    (void)ctx;
+    for (size_t i = 0; par_batch_next(batch, i); i++)
+        y[i] = x[i] * x[i];
+    return 0;
+}
+
+static void
+libpar_batch_map(void *pool, const struct map_job *job)
+{
+    bench_check(par_pool_map_batches_sized(pool, square_batch, job->in, job->in_size, job->out, job->out_size, job->n, NULL) ==
+                0);
+}
+
+static const struct map_engine libpar_batch = { libpar_open, libpar_batch_map, libpar_close, libpar_memory };
+
+static double
+libpar_batch_squares(const struct bench_task *task)
+{
+    return map_squares(task, &libpar_batch);
+}
+
 /* ---- one after the other */
 
 static void
@@ -189,6 +218,7 @@ static const struct bench_contender contenders[] = {
     MAP_ENTRIES(libpar, "libpar"),
     MAP_ENTRIES(libpar_copying, "libpar-private"),
     MAP_ENTRIES(libpar_threads, "libpar-threads"),
+    { "map", "libpar-batch", libpar_batch_squares, 1 },
     MAP_ENTRIES(sequential, "sequential"),
     MAP_ENTRIES(fork_pool, "limit-fork-guided"),
     { "fib", "fork+waitpid", fork_each_fibs, 1 },

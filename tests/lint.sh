@@ -79,7 +79,9 @@ check_manual() {
     awk '/^\.Sh / { named = /NAME/ } named && $1 == ".Nm" { print $2 }' $pages | sort -u >"$scratch/named"
     # shellcheck disable=SC2086
     awk '$1 == ".Fn" || $1 == ".Fo" { print $2 }' $pages | sort -u >"$scratch/shown"
-    sed -n 's/^# *define \(par_[a-z0-9_]*\)(.*/\1/p' include/par/*.h | sort -u | sort -u - "$scratch/functions" >"$scratch/callable"
+    # and what is in line: its name begins a line, as macros' do behind `define`
+    sed -n -e 's/^# *define \(par_[a-z0-9_]*\)(.*/\1/p' -e 's/^\(par_[a-z0-9_]*\)(.*/\1/p' include/par/*.h | sort -u |
+        sort -u - "$scratch/functions" >"$scratch/callable"
     find doc -name '*.3' -exec basename {} .3 \; | sort | sort -u - "$scratch/callable" >"$scratch/nameable"
     comm -23 "$scratch/callable" "$scratch/named" | sed 's/$/: in no NAME section/'
     comm -23 "$scratch/callable" "$scratch/shown" | sed 's/$/: in no SYNOPSIS (.Fn or .Fo)/'

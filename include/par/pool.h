@@ -32,6 +32,27 @@ typedef struct par_pool par_pool;
  * code (par_task_fail adds a text). A task may die, exit or call pthread_exit; it must not longjmp or throw out of itself. */
 typedef int par_fn(const void *in, void *out, void *ctx);
 
+/* A task that has the loop over many items in its own hands, for items that cost less than a call: see par_pool_map_batches. */
+typedef struct par_batch { /* private to the library; passed by value */
+    uint64_t *claim;
+    const uint32_t *stop;
+    uint64_t first;
+    size_t n;
+} par_batch;
+typedef int par_batch_fn(const void *in, void *out, par_batch batch, void *ctx);
+
+/* Begin with item i of the batch; false: there is none, or the job is to stop. It notes which item a death would cost: so i counts
+ * from 0, and the last item's work is done before the next is begun.
+ * Safe: the task that got the batch. */
+static inline bool
+par_batch_next(par_batch batch, size_t i)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* after the last item's work, and before this one's */
+    __atomic_store_n(batch.claim, batch.first + i, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    return i < batch.n && __atomic_load_n(batch.stop, __ATOMIC_RELAXED) == 0;
+}
+
 /* Who runs the tasks. The environment variable PAR_BACKEND ("processes", "threads", "serial") overrides the default, 0. */
 enum { PAR_PROCESSES, PAR_THREADS, PAR_SERIAL };
 
@@ -186,6 +207,31 @@ PAR_API ssize_t par_pool_map_sized(par_pool *pool, par_fn *fn, const void *in, s
 /* The same over an array of strings, which are copied to the workers: the task's `in` is a const char *. */
 #define par_pool_map_strings(pool, fn, strings, out, n) \
     par_pool_map_sized((pool), (fn), (strings), PAR_STRINGS + 0 * sizeof **(strings), (out), PAR_SIZE(out), (n), NULL)
+
+/* The same for items so small that the call of a task is most of their cost. fn gets some items that lie behind each other, and loops
+ * over them:
+ *
+ *     static int
+ *     squares(const void *in, void *out, par_batch batch, void *ctx)
+ *     {
+ *         const long *x = in;
+ *         long *y = out;
+ *         for (size_t i = 0; par_batch_next(batch, i); i++)
+ *             y[i] = x[i] * x[i];
+ *         return 0;
+ *     }
+ *
+ * What is lost when a worker dies is still exactly one item, the one that par_batch_next gave last. If fn returns another value than 0
+ * that item has failed, and fn is called again for those behind it. par_task_index, par_task_fail, par_task_cancelled and
+ * par_worker_state are there as in any task; par_task_alloc is ENOTSUP.
+ * Errors, and all else: as par_pool_map_sized.
+ * Safe: any thread of the process that made the pool. */
+PAR_API ssize_t par_pool_map_batches_sized(par_pool *pool, par_batch_fn *fn, const void *in, size_t in_size, void *out,
+                                           size_t out_size, size_t n, const par_job_opts *opts) PAR_MUST_CHECK;
+#define par_pool_map_batches(pool, fn, in, out, n) \
+    par_pool_map_batches_sized((pool), (fn), (in), PAR_SIZE(in), (out), PAR_SIZE(out), (n), NULL)
+#define par_pool_map_batches_with(pool, fn, in, out, n, ...) \
+    par_pool_map_batches_sized((pool), (fn), (in), PAR_SIZE(in), (out), PAR_SIZE(out), (n), __VA_ARGS__)
 
 /* One item: runs fn(in, out) in a worker and waits. */
 #define par_pool_apply(pool, fn, in, out) par_pool_map((pool), (fn), (in), (out), 1)

@@ -145,6 +145,7 @@ pari_job_new(const struct pari_request *r, unsigned n_workers, enum pari_reach r
     job->chunk = r->opts.chunk < r->n ? r->opts.chunk : r->n;
     job->divisor = 2 * (uint64_t)n_workers;
     job->deadline = r->opts.deadline;
+    job->is_batch = r->is_batch;
     if (copy_in && has_strings)
         pack_strings((char *)job + in, in_bytes + string_bytes, r->in, r->n);
     else if (copy_in && r->in != NULL)

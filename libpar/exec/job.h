@@ -49,6 +49,8 @@ struct pari_job {
     uint64_t divisor; /* guided: a worker takes this part of what is left */
     uint64_t tag;     /* of the pass, in the upper bits of every claim */
     par_time deadline;
+    bool is_batch;  /* fn is a par_batch_fn */
+    bool is_repeat; /* a pass after the first: some items have an outcome */
 
     /* Written by workers. */
     _Alignas(PARI_CACHE_LINE) _Atomic uint64_t next; /* items below are handed out: a hint, the status bytes are the truth */
@@ -80,6 +82,7 @@ struct pari_request {
     int errno_before;  /* as the caller had it */
     bool is_accepted;  /* before the pool was closed */
     bool is_task;      /* items and results stay in the job; `in` may be NULL for now, `out` is */
+    bool is_batch;     /* fn is a par_batch_fn */
 };
 
 /* 0, or -1: EINVAL, EOVERFLOW. */

@@ -49,16 +49,34 @@ pari_map_replace(struct pari_map *map, unsigned index)
     pari_job_renew_ctx(map->job, map->request, index);
 }
 
+/* What the dead had done of its batch. False: it had claimed no item. */
+static bool
+settle_batch(const struct pari_map *map, struct pari_worker *record, uint64_t item)
+{
+    uint64_t first = atomic_load(&record->first) - map->job->tag, end = atomic_load(&record->end) - map->job->tag;
+
+    if (first > item || item > end || end > map->request->n)
+        return false;
+    for (uint64_t i = first; i < item; i++)
+        if (atomic_load(&map->status[i]) == 0) {
+            atomic_store(&map->status[i], PARI_FINAL(PAR_OK));
+            atomic_fetch_add(&record->done, 1);
+        }
+    return item < end;
+}
+
 void
 pari_map_lose(struct pari_map *map, unsigned index, const struct pari_end *end, const char *text)
 {
-    const struct pari_worker *record = &map->crew->pool->worker[index];
+    struct pari_worker *record = &map->crew->pool->worker[index];
     uint64_t claim = atomic_load(&record->claim), item = claim & PARI_ITEM_MASK;
     par_status status = { .index = (size_t)item, .state = PAR_LOST, .code = end->code, .pid = end->pid, .tries = 1 };
 
     pari_job_renew_ctx(map->job, map->request, index);
-    if (claim == 0 || atomic_load(&record->in) != map->crew->pass || (claim & ~PARI_ITEM_MASK) != map->job->tag ||
-        item >= map->request->n || atomic_load(&map->status[item]) != 0)
+    if (claim == 0 || atomic_load(&record->in) != map->crew->pass || (claim & ~PARI_ITEM_MASK) != map->job->tag)
+        return;
+    if ((map->request->is_batch && !settle_batch(map, record, item)) || item >= map->request->n ||
+        atomic_load(&map->status[item]) != 0)
         return;
     if (map->crew->hand[index].is_killed && (end->code == -SIGKILL || end->code == PAR_EXIT_UNKNOWN))
         status.state = map->stop == PARI_STOP_DEADLINE ? PAR_TIMED_OUT : PAR_CANCELLED;
@@ -73,6 +91,15 @@ pari_map_lose(struct pari_map *map, unsigned index, const struct pari_end *end, 
 }
 
 /* ---- progress and the reasons to stop */
+
+/* Of the batch that a worker is in; it may be with another one in the middle of this. */
+static size_t
+done_in_batch(const struct pari_map *map, const struct pari_worker *record)
+{
+    uint64_t claim = atomic_load(&record->claim) - map->job->tag, first = atomic_load(&record->first) - map->job->tag;
+
+    return map->request->is_batch && first <= claim && claim <= map->request->n ? (size_t)(claim - first) : 0;
+}
 
 static void
 report_progress(struct pari_map *map, bool is_last)
@@ -90,6 +117,7 @@ report_progress(struct pari_map *map, bool is_last)
     for (unsigned i = 0; i < map->crew->pool->n_workers; i++) {
         const struct pari_worker *record = &map->crew->pool->worker[i];
         progress.done += (size_t)atomic_load_explicit(&record->done, memory_order_relaxed); /* a statistic, and so is failed */
+        progress.done += done_in_batch(map, record);
         progress.failed += (size_t)atomic_load_explicit(&record->failed, memory_order_relaxed);
     }
     progress.seconds = (double)(now - map->started) / 1e9;
@@ -231,6 +259,7 @@ run_passes(struct pari_map *map)
         open_pass(map, first, end);
         wait_for_workers(map);
         close_pass(map);
+        map->job->is_repeat = true;
     }
 }
 
@@ -381,6 +410,17 @@ pari_map_run(struct pari_crew *crew, const struct pari_request *request)
     }
     pari_cancel_restore(cancel);
     return result;
+}
+
+ssize_t
+par_pool_map_batches_sized(par_pool *pool, par_batch_fn *fn, const void *in, size_t in_size, void *out, size_t out_size,
+                           size_t n, const par_job_opts *opts)
+{
+    struct pari_request request = pari_map_request((par_fn *)(void (*)(void))fn, in, in_size, out, out_size, n, opts);
+    struct pari_crew *crew = pari_crew_of(pool);
+
+    request.is_batch = true;
+    return crew != NULL && pari_map_check(pool, &request) == 0 ? pari_map_run(crew, &request) : -1;
 }
 
 ssize_t

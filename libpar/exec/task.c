@@ -61,6 +61,8 @@ par_task_alloc(size_t n, size_t size)
         return pari_null(EPERM);
     if (n == 0 || size == 0)
         return pari_null(EINVAL);
+    if (seat->job->is_batch) /* which outlives the item that has allocated it */
+        return pari_null(ENOTSUP);
     block = pari_heap_alloc(n, size, pari_self());
     if (block == NULL)
         return NULL;

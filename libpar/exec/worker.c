@@ -182,6 +182,86 @@ run_chunk(struct pari_seat *seat)
     return true;
 }
 
+/* ---- a batch: the task has the loop over its items, and claims each. The bytes of those that are good are written at its end, after a
+ * claim of what lies behind it; until then `first` and the claim say as much. */
+
+/* The next items from *first on that have no outcome, up to *end. */
+static bool
+find_batch(const struct pari_seat *seat, const struct plan *plan, uint64_t *first, uint64_t *end)
+{
+    uint64_t limit = *end;
+
+    if (!seat->job->is_repeat)
+        return *first < limit;
+    while (*first < limit && atomic_load_explicit(&plan->status[*first], memory_order_relaxed) != 0)
+        ++*first;
+    for (*end = *first; *end < limit && atomic_load_explicit(&plan->status[*end], memory_order_relaxed) == 0;)
+        ++*end;
+    return *first < limit;
+}
+
+/* Items first .. at - 1 are good. */
+static void
+finish_batch(struct pari_worker *record, const struct plan *plan, uint64_t first, uint64_t at)
+{
+    memset((uint8_t *)plan->status + first, PARI_FINAL(PAR_OK), (size_t)(at - first)); /* the mapper looks when we have left */
+    atomic_store_explicit(&record->first, plan->tag | at,
+                          memory_order_release); /* partner: done_in_batch, not to count them twice */
+    atomic_store_explicit(&record->done, atomic_load_explicit(&record->done, memory_order_relaxed) + (at - first),
+                          memory_order_release);
+}
+
+/* Again, with what has been said of it. */
+static void
+claim_last(struct pari_seat *seat, const struct plan *plan, uint64_t item)
+{
+    if (seat->text_claim == atomic_load_explicit(&seat->record->claim, memory_order_relaxed)) /* our own store */
+        seat->text_claim = plan->tag | item;
+    atomic_store_explicit(&seat->record->claim, plan->tag | item, memory_order_relaxed); /* read only after our death */
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* Run some items from `first` on: where to go on. */
+static uint64_t
+run_batch(struct pari_seat *seat, const struct plan *plan, uint64_t first, uint64_t end)
+{
+    struct pari_worker *record = seat->record;
+    const _Atomic uint32_t *stop = &seat->job->stop;
+    par_batch batch = { (uint64_t *)&record->claim, (const uint32_t *)stop, plan->tag | first, (size_t)(end - first) };
+    uint64_t at;
+    int code;
+
+    atomic_store_explicit(&record->first, plan->tag | first, memory_order_relaxed); /* these three are read after our death */
+    atomic_store_explicit(&record->end, plan->tag | end, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst); /* the claim is between them */
+    atomic_store_explicit(&record->claim, plan->tag | first, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    code = ((par_batch_fn *)(void (*)(void))plan->fn)((const void *)(plan->in + first * plan->in_size),
+                                                      (void *)(plan->out + first * plan->out_size), batch, plan->ctx);
+    atomic_signal_fence(memory_order_seq_cst);
+    at = atomic_load_explicit(&record->claim, memory_order_relaxed) & PARI_ITEM_MASK; /* our own store */
+    if (at < first || at > end)
+        at = first; /* it has claimed what is not there */
+    if (code != 0 && at == end)
+        claim_last(seat, plan, --at); /* it has failed behind its last item */
+    finish_batch(record, plan, first, at);
+    if (at == end || (code == 0 && atomic_load_explicit(stop, memory_order_relaxed) != 0)) /* asked again by the caller */
+        return at;
+    settle(seat, at, code); /* the last one that it has begun: failed, or good, since it wanted no further one */
+    atomic_store_explicit(&record->done, atomic_load_explicit(&record->done, memory_order_relaxed) + 1, memory_order_relaxed);
+    return at + 1;
+}
+
+static void
+run_batches(struct pari_seat *seat, const struct plan *plan, uint64_t first, uint64_t end)
+{
+    for (uint64_t end_of_batch = end; find_batch(seat, plan, &first, &end_of_batch); end_of_batch = end) {
+        if (atomic_load_explicit(&seat->job->stop, memory_order_relaxed) != 0) /* an item sooner or later */
+            return;
+        first = run_batch(seat, plan, first, end_of_batch);
+    }
+}
+
 void
 pari_worker_run_items(struct pari_seat *seat, uint64_t first, uint64_t end)
 {
@@ -190,6 +270,10 @@ pari_worker_run_items(struct pari_seat *seat, uint64_t first, uint64_t end)
     _Atomic uint64_t *done = &seat->record->done;
     uint64_t n = atomic_load_explicit(done, memory_order_relaxed); /* our own store */
 
+    if (seat->job->is_batch) {
+        run_batches(seat, &plan, first, end);
+        return;
+    }
     for (uint64_t item = first; item < end; item++) {
         if (pari_unlikely(atomic_load_explicit(stop, memory_order_relaxed) != 0)) /* an item sooner or later */
             return;

@@ -28,7 +28,9 @@ struct pari_worker {
     _Atomic uint32_t phase;
     _Atomic int32_t refusal;      /* what the initializer returned */
     _Atomic uint32_t has_retired; /* it has run max_tasks items and ends: no death */
-    char pad[128 - 52];
+    _Atomic uint64_t first,
+        end; /* a batch, as claims: what lies between first and the claim is done, at the end nothing is claimed */
+    char pad[128 - 72];
 };
 
 static_assert(sizeof(struct pari_worker) == 128, "workers do not share cache lines");

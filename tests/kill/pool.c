@@ -23,6 +23,7 @@ struct board {
 
 static struct board *board;
 static size_t max_tasks; /* of the pool's workers */
+static bool is_batch;    /* the map gives its tasks several items */
 
 static int
 square(const void *in, void *out, void *ctx)
@@ -33,6 +34,22 @@ square(const void *in, void *out, void *ctx)
     atomic_fetch_add(&board->n_runs[i], 1);
     *(int *)out = i * i;
     return 0;
+}
+
+static int
+squares(const void *in, void *out, par_batch batch, void *ctx)
+{
+    for (size_t i = 0; par_batch_next(batch, i); i++)
+        (void)square((const int *)in + i, (int *)out + i, ctx);
+    return 0;
+}
+
+static ssize_t
+map_squares(par_pool *pool, const par_job_opts *opts)
+{
+    if (is_batch)
+        return par_pool_map_batches_sized(pool, squares, board->in, sizeof(int), board->out, sizeof(int), N, opts);
+    return par_pool_map_sized(pool, square, board->in, sizeof(int), board->out, sizeof(int), N, opts);
 }
 
 static int
@@ -96,15 +113,17 @@ map_owner(int i)
     helper_park(i);
     while (!atomic_load(&page->note[0]))
         nap();
-    bad = par_pool_map_sized(pool, square, board->in, sizeof(int), board->out, sizeof(int), N,
-                             &(par_job_opts){ .state = state, .failures = status, .max_failures = N, .deadline = par_in(20) });
+    bad = map_squares(pool, &(par_job_opts){ .state = state,
+                                             .failures = status,
+                                             .max_failures = N,
+                                             .chunk = is_batch ? N / 2 : 0,
+                                             .deadline = par_in(20) });
     atomic_store(&page->is_idle, 1);
     while (!atomic_load(&page->note[2])) /* the world has killed the worker */
         nap();
     verdict = judge_map(bad, state, status);
     memset(board->n_runs, 0, sizeof board->n_runs);
-    if (verdict == FINE && par_pool_map_sized(pool, square, board->in, sizeof(int), board->out, sizeof(int), N,
-                                              &(par_job_opts){ .state = state, .deadline = soon() }) != 0)
+    if (verdict == FINE && map_squares(pool, &(par_job_opts){ .state = state, .deadline = soon() }) != 0)
         verdict = HUNG;
     if (par_pool_close(pool) != 0 || par_pool_join(pool, soon()) != 0)
         verdict = HUNG;
@@ -126,6 +145,13 @@ static void
 set_up_mortal_worker(void)
 {
     max_tasks = 2;
+    set_up_worker();
+}
+
+static void
+set_up_batch_worker(void)
+{
+    is_batch = true;
     set_up_worker();
 }
 
@@ -300,6 +326,13 @@ const struct op pool_ops[] = {
     { .group = "pool",
       .name = "worker",
       .setup = set_up_worker,
+      .meanwhile = begin_map,
+      .find = find_worker,
+      .check = check_worker,
+      .is_once = true },
+    { .group = "pool",
+      .name = "worker_batch",
+      .setup = set_up_batch_worker,
       .meanwhile = begin_map,
       .find = find_worker,
       .check = check_worker,
