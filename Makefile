@@ -52,7 +52,7 @@ override PAR_CFLAGS := -std=c11 $(WARNINGS) -pthread -ffile-prefix-map=$(CURDIR)
 override LIB_CFLAGS := -fPIC -fvisibility=hidden -ftls-model=initial-exec
 override PAR_LDFLAGS := -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 override SO_LDFLAGS := -shared -Wl,-soname,libpar.so.$(ABI) -Wl,--version-script=libpar/libpar.map \
-	-Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,-z,nodelete
+	-Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,-z,nodelete -Wl,-Bsymbolic-functions
 
 override COMPILE = $(CC) $(PAR_CPPFLAGS) $(CPPFLAGS) $(PAR_CFLAGS) $(CFLAGS) -MMD -MP
 override LINK = $(CC) $(PAR_CFLAGS) $(CFLAGS) $(PAR_LDFLAGS) $(LDFLAGS)
@@ -86,6 +86,12 @@ endif
 MAN_PAGES := $(sort $(wildcard doc/*.3 doc/*.7))
 
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(B)/obj/%.o)
+
+# What is called for each message, item or turn. The rest of an -O2 build is compiled for size.
+HOT := channel/body channel/conn channel/pipe channel/queue channel/ring channel/side exec/worker os/clock os/fence os/futex \
+	os/mutex shm/cell shm/heap shm/nap sync/lock sync/rwlock
+HOT_OBJECTS := $(HOT:%=$(B)/obj/libpar/%.o)
+for_size = $(if $(filter -O2,$(CFLAGS)),$(if $(filter $(1),$(HOT_OBJECTS)),,-Os))
 EXAMPLES := $(EXAMPLE_SOURCES:%.c=$(B)/%)
 TESTS := $(TEST_SOURCES:%.c=$(B)/%)
 
@@ -116,7 +122,7 @@ $(SHARED_LINKS): $(SHARED_LIB)
 $(B)/obj/libpar/%.o: libpar/%.c $(B)/flags
 	$(say) CC $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(COMPILE) $(LIB_CFLAGS) -c -o $@ $<
+	$(Q)$(COMPILE) $(LIB_CFLAGS) $(call for_size,$@) -c -o $@ $<
 
 # Other flags than last time rebuild everything.
 $(B)/flags: always

@@ -148,8 +148,8 @@ void pari_repr(const par_obj *obj, struct pari_buffer *out);
 enum { PARI_CLASS_EXCEPTION, PARI_CLASS_PLAIN, PARI_CLASS_LIST, PARI_CLASS_BYTES, PARI_CLASS_ENCODE, PARI_CLASS_TOKEN };
 
 const struct pari_class *pari_class_find(const char *module, size_t module_size, const char *name, size_t name_size);
-const char *pari_class_module(const struct pari_class *class);
-const char *pari_class_name(const struct pari_class *class); /* without the module */
+const char *pari_class_module(const struct pari_class *class, size_t *size); /* no NUL behind it */
+const char *pari_class_name(const struct pari_class *class);                 /* without the module */
 int pari_class_kind(const struct pari_class *class);
 par_obj *pari_obj_class(const struct pari_class *class);                         /* the class itself, not an instance */
 par_obj *pari_obj_instance(const struct pari_class *class, const par_obj *args); /* args: a tuple, stays the caller's */

@@ -130,9 +130,11 @@ static void
 put_record(struct pari_buffer *out, const par_obj *record)
 {
     const struct pari_seq *seq = (const struct pari_seq *)record;
+    size_t size;
+    const char *module = pari_class_module(seq->class, &size);
 
     put_op(out, OP_GLOBAL, 0, 0);
-    pari_buffer_put_text(out, pari_class_module(seq->class));
+    pari_buffer_put(out, module, size);
     pari_buffer_put_text(out, "\n");
     pari_buffer_put_text(out, pari_class_name(seq->class));
     pari_buffer_put_text(out, "\n");

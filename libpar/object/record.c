@@ -10,16 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct pari_class {
-    const char *module;
-    const char *name;
-    const char *full_name;
-    int kind;
+struct pari_class { /* without pointers, which the loader would have to set one by one */
+    char full_name[46];
+    uint8_t module_size; /* bytes in front of the dot */
+    uint8_t kind;
 };
 
-#define CLASS(module, name, kind)                        \
-    {                                                    \
-        module, name, module "." name, PARI_CLASS_##kind \
+#define CLASS(module, name, kind)                             \
+    {                                                         \
+        module "." name, sizeof module - 1, PARI_CLASS_##kind \
     }
 #define BUILTIN_EXCEPTION(name) CLASS("builtins", name, EXCEPTION)
 
@@ -140,13 +139,18 @@ struct name {
     size_t size;
 };
 
-static int
-name_compare(const struct name *name, const char *with)
+static struct name
+name_of(const char *text)
 {
-    size_t size = strlen(with);
-    int order = memcmp(name->text, with, name->size < size ? name->size : size);
+    return (struct name){ text, strlen(text) };
+}
 
-    return order != 0 ? order : (name->size > size) - (name->size < size);
+static int
+name_compare(struct name a, struct name b)
+{
+    int order = memcmp(a.text, b.text, a.size < b.size ? a.size : b.size);
+
+    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
 }
 
 static int
@@ -154,9 +158,9 @@ class_compare(const void *key, const void *entry)
 {
     const struct name *wanted = key;
     const struct pari_class *class = entry;
-    int order = name_compare(&wanted[0], class->module);
+    int order = name_compare(wanted[0], (struct name){ class->full_name, class->module_size });
 
-    return order != 0 ? order : name_compare(&wanted[1], class->name);
+    return order != 0 ? order : name_compare(wanted[1], name_of(pari_class_name(class)));
 }
 
 const struct pari_class *
@@ -165,22 +169,23 @@ pari_class_find(const char *module, size_t module_size, const char *name, size_t
     struct name wanted[2] = { { module, module_size }, { name, name_size } };
 
     for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
-        if (name_compare(&wanted[0], modules[i].old) == 0)
-            wanted[0] = (struct name){ modules[i].now, strlen(modules[i].now) };
+        if (name_compare(wanted[0], name_of(modules[i].old)) == 0)
+            wanted[0] = name_of(modules[i].now);
     }
     return bsearch(wanted, classes, N_CLASSES, sizeof *classes, class_compare);
 }
 
 const char *
-pari_class_module(const struct pari_class *class)
+pari_class_module(const struct pari_class *class, size_t *size)
 {
-    return class->module;
+    *size = class->module_size;
+    return class->full_name;
 }
 
 const char *
 pari_class_name(const struct pari_class *class)
 {
-    return class->name;
+    return class->full_name + class->module_size + 1;
 }
 
 int

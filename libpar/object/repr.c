@@ -160,7 +160,7 @@ write_record(struct pari_buffer *out, const par_obj *record)
 {
     const struct pari_seq *seq = (const struct pari_seq *)record;
     const char *full_name = par_obj_record_name(record), *name = pari_class_name(seq->class);
-    bool is_builtin = strcmp(pari_class_module(seq->class), "builtins") == 0;
+    bool is_builtin = strncmp(full_name, "builtins.", sizeof "builtins." - 1) == 0;
 
     if (!seq->is_called) {
         pari_buffer_put_text(out, "<class '");
