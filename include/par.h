@@ -19,6 +19,7 @@
 #include <par/queue.h>   /* many writers, many readers */
 #include <par/pool.h>    /* a function over an array */
 #include <par/future.h>  /* tasks and streams that nobody waits for yet */
+#include <par/wait.h>    /* for several of all these at a time */
 #include <par/manager.h> /* lists and dicts kept by a server process */
 
 #endif

@@ -272,6 +272,17 @@ spin_for_message(struct par_conn *c, struct pari_message *m, par_time deadline)
     return pari_ring_next(&c->in->ring, m);
 }
 
+struct pari_word
+pari_conn_prepare(par_conn *c, pari_member *peer)
+{
+    struct pari_eventcount *readable = &c->in->readable;
+    uint32_t key = pari_eventcount_prepare(readable);
+
+    pari_eventcount_fence(readable);
+    *peer = other_process(c);
+    return (struct pari_word){ &readable->word, key };
+}
+
 static int
 sleep_for_message(struct par_conn *c, struct pari_message *m, par_time deadline)
 {

@@ -35,6 +35,11 @@ void pari_conn_give_back(par_conn *c);
  * the child may have freed that by now. */
 void pari_conn_given(int fd);
 
+/* What to sleep on until there may be a message of a receiving end, and the process whose death would be the end of the stream (0: this
+ * one); then look. */
+struct pari_word pari_conn_prepare(par_conn *c, pari_member *peer);
+int pari_conn_check_receives(const par_conn *c); /* -1: EINVAL, EPERM, EBADF */
+
 /* A copy of the next message, which stays: free() it. NULL with the errors of par_conn_recv_alloc. (For objects.c.) */
 void *pari_conn_look(par_conn *c, size_t *size, par_time deadline);
 

@@ -128,7 +128,6 @@ pari_conn_check(const par_conn *c)
 
 bool pari_conn_is_lost(const struct par_conn *c); /* under way to who will never receive it */
 
-int pari_conn_check_receives(const struct par_conn *c);
 int pari_conn_check_sends(const struct par_conn *c, const void *data, size_t size);
 void pari_conn_enter(struct par_conn *c);
 void pari_conn_leave(struct par_conn *c);

@@ -94,6 +94,9 @@ int pari_queue_has_room(par_queue *q, struct pari_room need);
 /* Without a lock: what was true at some moment of the call, or an overestimate by what others put meanwhile. */
 bool pari_queue_looks_full(const par_queue *q, struct pari_room need);
 
+/* What to sleep on until there may be a message; then look. */
+struct pari_word pari_queue_prepare(par_queue *q);
+
 /* Sleep until it is worth to lock the side and look. `nap`, zero at first, lives as long as the whole wait. -1: EPIPE,
  * ETIMEDOUT, EINTR. */
 int pari_queue_wait_put(par_queue *q, struct pari_room need, struct pari_nap *nap, par_time deadline);

@@ -109,6 +109,12 @@ prepare(struct pari_eventcount *ec)
     return key;
 }
 
+struct pari_word
+pari_queue_prepare(par_queue *q)
+{
+    return (struct pari_word){ &q->readable.word, prepare(&q->readable) };
+}
+
 static bool
 has_too_many(const par_queue *q)
 {

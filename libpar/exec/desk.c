@@ -259,6 +259,14 @@ attend_if_free(struct pari_crew *crew, pari_member peers[PARI_MAX_WORDS - 1])
     return n_peers;
 }
 
+void
+pari_desk_visit(struct pari_crew *crew)
+{
+    pari_member peers[PARI_MAX_WORDS - 1];
+
+    (void)attend_if_free(crew, peers);
+}
+
 int
 pari_desk_wait(struct pari_crew *crew, uint32_t key, struct pari_nap *nap, par_time deadline)
 {

@@ -336,6 +336,16 @@ par_future_get(par_future *future, void *out, par_time deadline)
 
 /* ---- waiting */
 
+struct pari_word
+pari_future_prepare(const struct par_future *future)
+{
+    struct pari_eventcount *news = future->crew != NULL ? &future->crew->pool->news : NULL;
+
+    if (news == NULL)
+        return (struct pari_word){ NULL, 0 };
+    return (struct pari_word){ &news->word, pari_eventcount_prepare(news) };
+}
+
 static bool
 is_bad(const struct par_future *future)
 {

@@ -104,6 +104,7 @@ void pari_desk_cancel_all(struct pari_crew *crew, int state, const char *text);
 void pari_desk_close(struct pari_crew *crew); /* nobody works any more, the pool goes away: all futures end and stand alone */
 
 /* Any thread, the crew is not locked: attend, unless another thread is about to, and sleep until there is news. -1: ETIMEDOUT, EINTR. */
+void pari_desk_visit(struct pari_crew *crew); /* do what is due, unless another thread is at it */
 int pari_desk_wait(struct pari_crew *crew, uint32_t key, struct pari_nap *nap, par_time deadline);
 
 /* A thread that attends and calls back; once per pool. -1 EAGAIN, ENOMEM. */
@@ -126,5 +127,6 @@ par_status pari_future_item(const struct par_future *future, uint64_t item);
 
 /* The future's crew, if the calling thread may wait for it. -1: EINVAL, EPERM, EDEADLK. */
 int pari_future_check(const struct par_future *future);
+struct pari_word pari_future_prepare(const struct par_future *future); /* to sleep on, then look at it; none: it has ended */
 
 #endif

@@ -277,6 +277,19 @@ milliseconds_until(int64_t until)
 }
 
 int
+pari_fd_poll_all(struct pollfd *list, size_t n, int64_t until)
+{
+    int n_ready, cancel;
+
+    if (pari_fault(PARI_CALL_POLL))
+        return errno == EINTR ? 0 : -1;
+    cancel = pari_cancel_off();
+    n_ready = poll(list, n, milliseconds_until(until));
+    pari_cancel_restore(cancel);
+    return n_ready < 0 && errno == EINTR ? 0 : n_ready;
+}
+
+int
 pari_fd_poll(int fd, short events, int64_t until)
 {
     struct pollfd one = { .fd = fd, .events = events, .revents = 0 };

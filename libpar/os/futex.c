@@ -80,6 +80,12 @@ done:
     return errno == ETIMEDOUT || errno == EINTR ? -1 : 0;
 }
 
+bool
+pari_futex_has_several(void)
+{
+    return !atomic_load_explicit(&has_no_waitv, memory_order_relaxed);
+}
+
 int
 pari_futex_wake(const _Atomic uint32_t *word, int n)
 {

@@ -184,6 +184,8 @@ struct pari_word { /* one word to sleep on: while *word == expected */
  * 0: look again (changed, woken, spurious). -1: ETIMEDOUT, or EINTR (a signal came: look at pari_is_interrupted). */
 int pari_futex_wait(const struct pari_word *word, unsigned n, int64_t until);
 
+bool pari_futex_has_several(void); /* as far as is known */
+
 /* Sleep for a millisecond or less: between two looks at what comes at once and tells nobody. */
 void pari_pause(void);
 
@@ -304,6 +306,9 @@ int pari_fd_receive(int socket, void *message, size_t size, int *fd, unsigned ro
 /* Read all bytes that are there, as long as there is room for the descriptors beside them: how many were (-1: there was none left
  * in this process for one that came). */
 unsigned pari_fd_drain(int socket, int *passed, unsigned room);
+struct pollfd;
+int pari_fd_poll_all(struct pollfd *list, size_t n,
+                     int64_t until);                   /* how many are ready; 0 also when a signal came, -1 ENOMEM ... */
 int pari_fd_poll(int fd, short events, int64_t until); /* 1 ready, 0 not before `until`, -1 EINTR as pari_futex_wait */
 
 /* The life line of a daemon: the parent keeps line[0] open for life and the child calls pari_fd_die_with on line[1], after which

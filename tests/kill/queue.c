@@ -236,6 +236,15 @@ put_next(int which)
 }
 
 static void
+wait_and_get(int which)
+{
+    par_waitable one = { .queue = q };
+
+    if (par_wait(&one, 1, par_in(10)) == 1)
+        get_one(which);
+}
+
+static void
 check_get_waiter(void)
 {
     long n_put = atomic_load(&page->note[0]), n = 0, number, lost;
@@ -516,6 +525,7 @@ const struct op queue_ops[] = {
     OP("queue_put_many", .setup = set_up_small, .act = put_batch, .check = check_put_batch),
     OP("queue_get_many", .setup = set_up_small, .act = get_batch, .check = check_get_batch),
     OP("queue_task_done", .setup = set_up_small, .prepare = get_first, .act = finish, .check = check_done),
+    OP("queue_wait", .setup = set_up_empty, .act = wait_and_get, .meanwhile = put_next, .check = check_get_waiter),
     OP("queue_join", .setup = set_up_small, .act = join_all, .meanwhile = finish_all, .check = check_join),
     OP("queue_close", .setup = set_up_end, .act = close_it, .check = check_close),
     OP("queue_new_free", .setup = set_up_nothing, .act = make_and_free, .check = check_made, .stride = 61),
