@@ -6,6 +6,7 @@
 #include "nap.h"
 
 #include <par.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 
@@ -659,6 +660,65 @@ START_TEST(time_limit_ends_the_task_and_no_other)
 }
 END_TEST
 
+/* Also one whose worker sleeps in a task, while nobody waits for any. */
+START_TEST(terminate_ends_the_running_task_and_no_other)
+{
+    _Atomic int *never = (_Atomic int *)par_value(int);
+    par_status status;
+    long result;
+    make_pool(_i == 1 ? PAR_THREADS : PAR_PROCESSES, 1);
+    par_future *running = submit_wait(never), *queued = submit_square(4), *last = submit_square(5);
+    ck_fails(par_future_get(running, NULL, par_in(0.02)), ETIMEDOUT);
+    ck_assert_int_eq(par_future_terminate(queued), 0);
+    ck_assert_int_eq(par_future_terminate(running), 0);
+    ck_assert_int_eq(par_future_terminate(running), 0);
+    ck_assert_int_eq(par_future_get(running, NULL, SOON), 1);
+    ck_assert_int_eq(errno, ECANCELED);
+    ck_assert_int_eq(par_future_status(running, &status), 0);
+    ck_assert_int_eq(status.state, PAR_CANCELLED);
+    ck_assert_str_eq(status.text, "terminated while it ran");
+    ck_assert_int_eq(par_future_status(queued, &status), 0);
+    ck_assert_int_eq(status.state, PAR_CANCELLED);
+    ck_assert_int_eq(par_future_get(last, &result, SOON), 0);
+    ck_assert_int_eq(result, 25);
+    ck_fails(par_future_terminate(last), EALREADY);
+    ck_fails(par_future_terminate(NULL), EINVAL);
+    par_future_free(running);
+    par_future_free(queued);
+    par_future_free(last);
+    par_pool_free(pool);
+    par_shared_free((void *)never);
+}
+END_TEST
+
+/* The thread that waits attends to the pool, and learns from another one that there is something to do. */
+static void *
+terminate_later(void *future)
+{
+    struct timespec moment = { 0, 30000000 };
+
+    (void)nanosleep(&moment, NULL);
+    return (void *)(intptr_t)par_future_terminate(future);
+}
+
+START_TEST(terminate_by_another_thread_than_the_one_that_waits)
+{
+    _Atomic int *never = (_Atomic int *)par_value(int);
+    pthread_t thread;
+    void *result;
+    make_pool(PAR_PROCESSES, 2);
+    par_future *running = submit_wait(never);
+    ck_assert_int_eq(pthread_create(&thread, NULL, terminate_later, running), 0);
+    ck_assert_int_eq(par_future_get(running, NULL, SOON), 1);
+    ck_assert_int_eq(errno, ECANCELED);
+    ck_assert_int_eq(pthread_join(thread, &result), 0);
+    ck_assert_ptr_null(result);
+    par_future_free(running);
+    par_pool_free(pool);
+    par_shared_free((void *)never);
+}
+END_TEST
+
 static int
 die_on_seven(const void *in, void *out, void *ctx)
 {
@@ -789,6 +849,8 @@ main(void)
     tcase_add_test(deaths, lost_task_is_named_and_the_others_go_on);
     tcase_add_test(deaths, retries_are_bounded);
     tcase_add_test(deaths, time_limit_ends_the_task_and_no_other);
+    tcase_add_loop_test(deaths, terminate_ends_the_running_task_and_no_other, 0, 2);
+    tcase_add_test(deaths, terminate_by_another_thread_than_the_one_that_waits);
     tcase_add_test(deaths, stream_names_the_items_that_died_in_chunks);
     tcase_add_test(deaths, broken_pool_ends_all_futures);
     tcase_add_test(deaths, supervised_pool_replaces_workers_by_itself);

@@ -93,6 +93,12 @@ PAR_API int par_future_status(par_future *future, par_status *status);
  * Safe: any thread. */
 PAR_API int par_future_cancel(par_future *future);
 
+/* The same also for a task that runs: its worker process is killed and replaced, and it ends as PAR_CANCELLED, unless it is done a
+ * moment before. On threads par_task_cancelled() tells the task to return. Does not wait for its end.
+ * Errors: EALREADY (it has ended, or is a map), EINVAL, EPERM.
+ * Safe: any thread. */
+PAR_API int par_future_terminate(par_future *future);
+
 /* Call callback(future, arg) once when it has ended: in a thread that the pool has for it, or at once if it has ended already. A
  * callback may submit, get, cancel and free, and close or terminate the pool; a slow one delays other callbacks of its pool and
  * nothing else. A later call replaces a callback that was not called yet.

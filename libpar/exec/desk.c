@@ -79,7 +79,9 @@ lose_item(struct pari_crew *crew, unsigned index, struct par_future *task, uint6
     bool was_killed = crew->hand[index].is_killed;
 
     task->tries++;
-    if (was_killed && task->is_late)
+    if (was_killed && task->is_unwanted)
+        settle(task, item, PAR_CANCELLED, end, PARI_UNWANTED_TEXT);
+    else if (was_killed && task->is_late)
         settle(task, item, PAR_TIMED_OUT, end, PARI_LATE_TEXT);
     else if (atomic_load(&crew->pool->state) == PARI_POOL_TERMINATED)
         settle(task, item, PAR_CANCELLED, end, "the pool was terminated");

@@ -238,6 +238,12 @@ find_failure(const struct pari_job *job, uint64_t item, int state)
     return NULL;
 }
 
+static int
+state_of_late(const struct par_future *future)
+{
+    return future->is_unwanted ? PAR_CANCELLED : PAR_TIMED_OUT;
+}
+
 par_status
 pari_future_item(const struct par_future *future, uint64_t item)
 {
@@ -247,10 +253,9 @@ pari_future_item(const struct par_future *future, uint64_t item)
 
     if (status.state == PAR_OK || status.state == PAR_FAILED)
         status.tries++;
-    if (future->is_late &&
-        status.state != PAR_TIMED_OUT) { /* it ended before its worker did, by itself or because it was told to */
-        status.state = PAR_TIMED_OUT;
-        (void)snprintf(status.text, sizeof status.text, PARI_LATE_TEXT);
+    if (future->is_late && status.state != state_of_late(future)) { /* it ended before its worker did */
+        status.state = state_of_late(future);
+        (void)snprintf(status.text, sizeof status.text, "%s", future->is_unwanted ? PARI_UNWANTED_TEXT : PARI_LATE_TEXT);
         return status;
     }
     if (status.state == PAR_OK || failure == NULL)
@@ -481,6 +486,44 @@ par_future_cancel(par_future *future)
     if (result == 0)
         pari_eventcount_notify(&crew->pool->news, INT_MAX);
     return result;
+}
+
+/* As if its time were over. */
+static int
+terminate_locked(struct par_future *future)
+{
+    if (cancel_locked(future) == 0)
+        return 0;
+    if (future->job == NULL || has_ended(future))
+        return -1;
+    future->is_unwanted = true;
+    future->crew->n_limited += future->limit == 0;
+    future->limit = 1;
+    return 1;
+}
+
+int
+par_future_terminate(par_future *future)
+{
+    struct pari_crew *crew;
+    int result, saved = errno;
+
+    if (check_mine(future) != 0)
+        return -1;
+    crew = future->crew;
+    if (crew == NULL)
+        return cancel_locked(future);
+    if (pari_tasks_lock(crew->pool) != 0)
+        return -1;
+    result = terminate_locked(future);
+    pari_tasks_unlock(crew->pool);
+    if (result < 0)
+        return -1;
+    if (result == 1)
+        pari_desk_visit(crew);
+    pari_eventcount_notify(&crew->pool->news, INT_MAX); /* for another thread that attends */
+    errno = saved;
+    return 0;
 }
 
 /* The line's lock is held. */

@@ -29,6 +29,7 @@
 #include "crew.h"
 
 #define PARI_LATE_TEXT "its time limit passed"
+#define PARI_UNWANTED_TEXT "terminated while it ran"
 
 enum pari_task_state { PARI_TASK_QUEUED, PARI_TASK_RUNNING, PARI_TASK_ENDED };
 
@@ -48,6 +49,7 @@ struct par_future {
     unsigned retries;
     unsigned tries;   /* that ended with the worker, of the item that has no outcome yet */
     bool is_late;     /* its worker is being killed for it */
+    bool is_unwanted; /* not for a limit of its own: it has been terminated */
     bool is_dropped;  /* freed while it ran */
     bool is_called;   /* its callback was */
     bool is_awaiting; /* for its callback */
