@@ -58,6 +58,11 @@ typedef struct par_process_opts {
     bool daemon;      /* the kernel kills it when this process is gone, however it ended; until it execs */
     par_conn *give[PAR_MAX_GIVE]; /* connection ends of this process that move to the child; the first NULL ends the list */
     int start_method;             /* PAR_FORK, PAR_SPAWN, PAR_FORKSERVER; 0: the standard */
+    const char *const *env; /* lines "NAME=value" for its environment, and "NAME" for what it shall not have; NULL ends them */
+    int in, out, err; /* descriptors of this process that are its standard input, output and error; 0: this process's own */
+    bool
+        group; /* it leads a process group of its own: par_process_terminate, kill and interrupt go to the whole group, and what
+                         is left of that when it ends is killed. Signals of the terminal do not reach it */
     PAR_RESERVED;
 } par_process_opts;
 
@@ -100,8 +105,8 @@ PAR_API void par_process_free(par_process *process);
  *
  * The handle is the caller's, to be freed by par_process_free.
  * Errors: EINVAL fn is NULL, arg is NULL although it has a size, no such start method, an argument that cannot travel, or an end is
- * given twice or is no end; ENOTSUP par_spawn_support was not called, or fn's library has no build id; EBADF an end is closed;
- * EPERM an end belongs to another process; EAGAIN no process to be had (limit of processes, or 4096 in the family); EOVERFLOW arg_size; ENOMEM;
+ * given twice or is no end, or a line of env names nothing; ENOTSUP par_spawn_support was not called, or fn's library has no build id; EBADF an end is closed, or a
+ * descriptor that is to be a standard one; EPERM an end belongs to another process; EAGAIN no process to be had (limit of processes, or 4096 in the family); EOVERFLOW arg_size; ENOMEM;
  * ENOSPC shared memory is full; EMFILE, ENFILE no descriptor for the daemon's life line.
  * Safe: any thread, forked child. */
 PAR_API par_process *par_process_start(int (*fn)(void *arg), const void *arg, size_t arg_size,

@@ -12,7 +12,9 @@ struct pari_birth { /* in the new process */
     void *arg;
     pari_member member;
     int line; /* its end of a daemon's life line; -1 */
-    bool is_service;
+    bool is_service, is_group;
+    int stdio[3];       /* 0: as it is */
+    char **environment; /* NULL: as it is */
     struct pari_identity identity;
     void *drop[2]; /* private memory that is of use to the parent alone */
 };
@@ -28,11 +30,13 @@ struct pari_order {
     pari_member member, parent;
     pid_t parent_pid;
     int method; /* the parent's standard, which is the child's */
-    bool is_service, is_daemon;
+    bool is_service, is_daemon, is_group;
+    unsigned stdio[3]; /* which of the descriptors is that one, plus 1; 0: none */
+    unsigned n_env;    /* lines at `env`, one behind the other */
     unsigned n_fd;
     int fd[PARI_MAX_PASS]; /* as the parent numbers them; a daemon's life line is the last */
     par_conn *end[PARI_MAX_PASS];
-    const char *name, *numbers, *parent_name; /* behind this */
+    const char *name, *numbers, *parent_name, *env; /* behind this */
 };
 
 /* A pointer without a size, for a process that is no fork: NULL or into the arena, or -1, said: EINVAL. */

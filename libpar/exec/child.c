@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define SLICE_NS 500000000 /* the kernel wakes a poll of a pidfd: slices are for par_interrupt alone */
@@ -48,6 +49,12 @@ flush_output(void)
 static int
 be_born(const struct pari_birth *birth)
 {
+    if (birth->is_group && pari_group_begin() != 0)
+        return -1;
+    if (birth->environment != NULL)
+        pari_set_environment(birth->environment);
+    if (pari_set_stdio(birth->stdio) != 0)
+        return -1;
     if (birth->is_service && pari_fd_devnull(STDIN_FILENO) != 0)
         return -1;
     if (birth->line >= 0 && pari_fd_die_with(birth->line) != 0)
@@ -73,11 +80,15 @@ pari_child_live(const struct pari_birth *birth)
 }
 
 static int
-fork_child(const struct pari_birth *birth, const struct pari_child_opts *opts, struct pari_child *child)
+fork_child(struct pari_birth *birth, const struct pari_child_opts *opts, struct pari_child *child)
 {
     int keep[PARI_MAX_KEEP + 1];
     unsigned n = 0;
 
+    if (opts->env != NULL && (birth->environment = pari_environment(opts->env)) == NULL)
+        return -1;
+    birth->is_group = opts->is_group;
+    memcpy(birth->stdio, opts->stdio, sizeof birth->stdio);
     while (n < opts->n_keep && n < PARI_MAX_KEEP) {
         keep[n] = opts->keep[n];
         n++;
@@ -87,6 +98,7 @@ fork_child(const struct pari_birth *birth, const struct pari_child_opts *opts, s
     child->pid = pari_fork(keep, n, opts->is_service);
     if (child->pid == 0)
         pari_child_live(birth);
+    free(birth->environment);
     return child->pid > 0 ? 0 : -1;
 }
 
@@ -105,7 +117,7 @@ order_child(const struct pari_birth *birth, const struct pari_child_opts *opts, 
 }
 
 static int
-make_process(const struct pari_birth *birth, const struct pari_child_opts *opts, struct pari_child *child)
+make_process(struct pari_birth *birth, const struct pari_child_opts *opts, struct pari_child *child)
 {
     bool is_fork = opts->method == PAR_FORK || opts->method == PAR_START_STANDARD;
 
@@ -140,7 +152,7 @@ start_child(struct pari_birth *birth, const struct pari_child_opts *opts)
 
     if (child == NULL || (opts->is_daemon && pari_fd_lifeline(line) != 0))
         goto fail;
-    *child = (struct pari_child){ .member = birth->member, .pidfd = -1, .lifeline = line[0] };
+    *child = (struct pari_child){ .member = birth->member, .pidfd = -1, .lifeline = line[0], .is_group = opts->is_group };
     birth->line = line[1];
     birth->drop[0] = child;
     birth->drop[1] = opts->drop;
@@ -255,6 +267,8 @@ reap(struct pari_child *child)
         return false;
     if (child->foster != 0)
         return reap_foster(child);
+    if (child->is_group && pari_has_ended(child->pid, child->pidfd))
+        (void)pari_group_kill(child->pid, SIGKILL); /* the group keeps its number until its leader is reaped */
     result = pari_reap(child->pid, child->pidfd, &how);
     if (result < 0 && errno != ECHILD) /* the program has closed our pidfd */
         result = pari_reap(child->pid, -1, &how);
@@ -320,7 +334,7 @@ pari_child_kill(struct pari_child *child, int signal)
 
     if (pari_child_poll(child) == 0) {
         pari_private_lock();
-        if (!child->is_ended)
+        if (!child->is_ended && !(child->is_group && pari_group_kill(child->pid, signal)))
             result = pari_kill(child->pid, child->pidfd, signal);
         pari_private_unlock();
     }

@@ -21,21 +21,24 @@ struct pari_child {
     pari_member foster; /* a forkserver's child: who reaps it and tells its end; 0: we do. This process itself: nobody does */
     int exit;           /* 0..255, -signal, or PAR_EXIT_UNKNOWN: somebody else took it, or main never ran */
     int error;          /* errno: why main never ran; 0 = it ran */
-    bool is_ended;
+    bool is_ended, is_group;
 };
 
 struct pari_child_opts {
-    const int *keep;       /* tracked descriptors that stay open in the child */
-    unsigned n_keep;       /* at most PARI_MAX_KEEP */
-    par_conn *const *ends; /* the ends of pipes that they belong to, NULL for others; or NULL */
-    int method;            /* PAR_FORK ...; 0: PAR_FORK */
-    size_t arg_size;       /* not PAR_FORK: main gets a copy of so many bytes; 0: the pointer, into the arena or NULL */
-    pari_member member;    /* reserved by the caller (who gives it things before the fork); 0: start reserves one */
-    const char *name;      /* par_process_name(par_process_current()) in the child, private memory; NULL: its parent's */
-    const char *identity;  /* "1:2", the prefix of its children's default names; NULL: its parent's */
-    bool is_daemon;        /* killed when this process is gone, also when it makes no call */
-    bool is_service;       /* pool and manager: default dispositions, empty mask, SIGINT ignored, stdin = /dev/null */
-    void *drop;            /* private memory that is of use to the parent alone: the child frees its copy; NULL */
+    const int *keep;        /* tracked descriptors that stay open in the child */
+    unsigned n_keep;        /* at most PARI_MAX_KEEP */
+    par_conn *const *ends;  /* the ends of pipes that they belong to, NULL for others; or NULL */
+    int method;             /* PAR_FORK ...; 0: PAR_FORK */
+    size_t arg_size;        /* not PAR_FORK: main gets a copy of so many bytes; 0: the pointer, into the arena or NULL */
+    pari_member member;     /* reserved by the caller (who gives it things before the fork); 0: start reserves one */
+    const char *name;       /* par_process_name(par_process_current()) in the child, private memory; NULL: its parent's */
+    const char *identity;   /* "1:2", the prefix of its children's default names; NULL: its parent's */
+    bool is_daemon;         /* killed when this process is gone, also when it makes no call */
+    bool is_service;        /* pool and manager: default dispositions, empty mask, SIGINT ignored, stdin = /dev/null */
+    void *drop;             /* private memory that is of use to the parent alone: the child frees its copy; NULL */
+    const char *const *env; /* lines "NAME=value", and "NAME" of variables that it has not; NULL ends them; or NULL */
+    int stdio[3];           /* its standard descriptors, as this process numbers them; 0: this process's own */
+    bool is_group;          /* it leads a process group, which ends with it */
 };
 
 #define PARI_MAX_KEEP 16

@@ -29,7 +29,7 @@ struct request {
     const struct pari_order *order; /* may be read by who has claimed the member */
     pari_member member;
     uint32_t attempt;
-    uint32_t is_service;
+    bool is_service, is_group;
 };
 
 struct answer {
@@ -44,6 +44,7 @@ struct ward { /* a child of the server's */
     pari_member member;
     pid_t pid;
     int pidfd;
+    bool is_group;
 };
 
 struct server {
@@ -56,7 +57,11 @@ static bool
 has_ended(const struct ward *ward)
 {
     struct pari_exit how = { PAR_EXIT_UNKNOWN };
-    int result = pari_reap(ward->pid, ward->pidfd, &how);
+    int result;
+
+    if (ward->is_group && pari_has_ended(ward->pid, ward->pidfd))
+        (void)pari_group_kill(ward->pid, SIGKILL);
+    result = pari_reap(ward->pid, ward->pidfd, &how);
 
     if (result == 1)
         pari_member_tell_exit(ward->member, how.code);
@@ -109,6 +114,7 @@ fork_for(struct server *server, const struct request *request, const int *fd)
     if (ward == NULL)
         return NULL;
     ward->member = request->member;
+    ward->is_group = request->is_group;
     ward->pid = pari_fork(NULL, 0, false); /* its signals are those of a service already, its descriptors closed there */
     if (ward->pid == 0 && !request->is_service)
         pari_heed_interrupt();
@@ -298,7 +304,7 @@ read_answer(struct answer *a, int *pidfd)
 static int
 ask(struct pari_order *order, unsigned attempt, struct answer *a, int *pidfd)
 {
-    struct request request = { order, order->member, attempt, order->is_service };
+    struct request request = { order, order->member, attempt, order->is_service, order->is_group };
 
     if (client.server != NULL && pari_child_poll(client.server) != 0)
         stop_server();

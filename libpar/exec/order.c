@@ -38,6 +38,17 @@ store(char **at, const char *text)
     return strcpy(copy, text);
 }
 
+static size_t
+size_of_lines(const char *const *line, unsigned *n)
+{
+    size_t size = 0;
+
+    for (*n = 0; line != NULL && line[*n] != NULL; ++*n)
+        size += strlen(line[*n]) + 1;
+    return size;
+}
+
+/* A daemon's life line is the last. */
 static void
 store_descriptors(struct pari_order *order, const struct pari_child_opts *opts, int line)
 {
@@ -45,6 +56,11 @@ store_descriptors(struct pari_order *order, const struct pari_child_opts *opts, 
         order->fd[order->n_fd] = opts->keep[order->n_fd];
         order->end[order->n_fd] = opts->ends != NULL ? opts->ends[order->n_fd] : NULL;
     }
+    for (int i = 0; i < 3; i++)
+        if (opts->stdio[i] != 0) {
+            order->fd[order->n_fd] = opts->stdio[i];
+            order->stdio[i] = ++order->n_fd;
+        }
     if (line >= 0)
         order->fd[order->n_fd++] = line;
 }
@@ -53,7 +69,9 @@ struct pari_order *
 pari_order_new(int (*main)(void *arg), const void *arg, const struct pari_child_opts *opts, const struct pari_birth *birth)
 {
     const struct pari_identity *identity = &birth->identity;
-    size_t texts = strlen(identity->name) + strlen(identity->numbers) + strlen(identity->parent_name) + 3;
+    unsigned n_env;
+    size_t texts = strlen(identity->name) + strlen(identity->numbers) + strlen(identity->parent_name) + 3 +
+                   size_of_lines(opts->env, &n_env);
     size_t copied = (opts->arg_size + PARI_CACHE_LINE - 1) / PARI_CACHE_LINE * PARI_CACHE_LINE;
     struct pari_code code;
     struct pari_order *order;
@@ -73,7 +91,9 @@ pari_order_new(int (*main)(void *arg), const void *arg, const struct pari_child_
                                   .parent_pid = identity->parent_pid,
                                   .method = par_start_method(),
                                   .is_service = birth->is_service,
-                                  .is_daemon = birth->line >= 0 };
+                                  .is_daemon = birth->line >= 0,
+                                  .is_group = opts->is_group,
+                                  .n_env = n_env };
     at = (char *)order + PARI_ORDER_SIZE;
     if (opts->arg_size > 0)
         order->arg = memcpy(at, arg, opts->arg_size);
@@ -81,6 +101,9 @@ pari_order_new(int (*main)(void *arg), const void *arg, const struct pari_child_
     order->name = store(&at, identity->name);
     order->numbers = store(&at, identity->numbers);
     order->parent_name = store(&at, identity->parent_name);
+    order->env = at;
+    for (unsigned i = 0; i < n_env; i++)
+        (void)store(&at, opts->env[i]);
     store_descriptors(order, opts, birth->line);
     return order;
 }
@@ -101,11 +124,19 @@ pari_order_exec(const struct pari_order *order)
 
 /* ---- following one */
 
+static bool
+is_stdio(const struct pari_order *order, unsigned i)
+{
+    return order->stdio[0] == i + 1 || order->stdio[1] == i + 1 || order->stdio[2] == i + 1;
+}
+
 /* The ends of pipes are this process's since before it began; here are their descriptors. */
 static void
 take_descriptors(const struct pari_order *order, const int *fd)
 {
     for (unsigned i = 0; i < order->n_fd; i++) {
+        if (is_stdio(order, i))
+            continue;
         if (pari_exec_keep(fd[i], true) != 0)
             pari_exit_now(errno);
         if (order->end[i] != NULL)
@@ -121,6 +152,40 @@ private_copy(const char *text)
     if (copy == NULL)
         pari_exit_now(errno);
     return strcpy(copy, text);
+}
+
+static void
+take_stdio(struct pari_birth *birth, const struct pari_order *order, const int *fd)
+{
+    for (int i = 0; i < 3; i++)
+        birth->stdio[i] = order->stdio[i] != 0 ? fd[order->stdio[i] - 1] : 0;
+    if (pari_set_stdio(birth->stdio) != 0)
+        pari_exit_now(errno);
+    for (int i = 0; i < 3; i++) {
+        if (birth->stdio[i] > 2) /* it came for this alone */
+            pari_fd_close(birth->stdio[i]);
+        birth->stdio[i] = 0;
+    }
+}
+
+static char **
+environment_of(const struct pari_order *order)
+{
+    const char **line = pari_malloc((order->n_env + 1) * sizeof *line);
+    const char *at = order->env;
+    char **all;
+
+    if (line == NULL)
+        pari_exit_now(errno);
+    for (unsigned i = 0; i < order->n_env; i++) {
+        line[i] = private_copy(at);
+        at += strlen(at) + 1;
+    }
+    all = pari_environment(line);
+    free(line);
+    if (all == NULL)
+        pari_exit_now(errno);
+    return all;
 }
 
 _Noreturn void
@@ -141,6 +206,9 @@ pari_order_obey(const struct pari_order *order, pari_member member, unsigned att
     if (birth.main == NULL)
         pari_exit_now(ENOEXEC); /* a library that is not loaded here */
     take_descriptors(order, fd);
+    take_stdio(&birth, order, fd);
+    birth.is_group = order->is_group;
+    birth.environment = order->n_env > 0 ? environment_of(order) : NULL;
     birth.identity.name = private_copy(order->name);
     birth.identity.numbers = private_copy(order->numbers);
     birth.identity.parent_name = private_copy(order->parent_name);

@@ -49,6 +49,20 @@ check_given(const struct start *start)
     return 0;
 }
 
+static int
+check_setting(const par_process_opts *opts)
+{
+    const int fd[] = { opts->in, opts->out, opts->err };
+
+    for (int i = 0; i < 3; i++)
+        if (fd[i] != 0 && !pari_fd_is_open(fd[i]))
+            return pari_fail(EBADF);
+    for (const char *const *line = opts->env; line != NULL && *line != NULL; line++)
+        if (**line == '\0' || **line == '=')
+            return pari_fail(EINVAL);
+    return 0;
+}
+
 static char *
 default_name(const char *numbers)
 {
@@ -126,7 +140,7 @@ settle_ends(const struct start *start, bool has_started)
 }
 
 static int
-run(struct start *start, int (*fn)(void *arg), const void *arg, size_t arg_size, bool is_daemon)
+run(struct start *start, int (*fn)(void *arg), const void *arg, size_t arg_size, const par_process_opts *o)
 {
     bool is_fork = start->method == PAR_FORK;
     struct pari_child_opts opts = { .keep = start->keep,
@@ -137,7 +151,10 @@ run(struct start *start, int (*fn)(void *arg), const void *arg, size_t arg_size,
                                     .member = start->member,
                                     .name = start->name,
                                     .identity = start->numbers,
-                                    .is_daemon = is_daemon,
+                                    .is_daemon = o->daemon,
+                                    .env = o->env,
+                                    .stdio = { o->in, o->out, o->err },
+                                    .is_group = o->group,
                                     .drop = start->relative };
     struct pari_child *child;
 
@@ -186,10 +203,10 @@ par_process_start(int (*fn)(void *arg), const void *arg, size_t arg_size, const 
     start.give = opts->give;
     start.n_give = count_given(opts->give);
     start.method = pari_method(opts->start_method);
-    if (start.method < 0 || pari_self() == 0 || check_given(&start) != 0)
+    if (start.method < 0 || pari_self() == 0 || check_given(&start) != 0 || check_setting(opts) != 0)
         return NULL;
     cancel = pari_cancel_off();
-    if (prepare(&start, arg, arg_size, opts->name) == 0 && run(&start, fn, arg, arg_size, opts->daemon) == 0)
+    if (prepare(&start, arg, arg_size, opts->name) == 0 && run(&start, fn, arg, arg_size, opts) == 0)
         process = start.relative->handle;
     clean_up(&start, process != NULL);
     pari_cancel_restore(cancel);

@@ -45,28 +45,56 @@ close_at_exec(const int *keep, unsigned n_keep)
         (void)fcntl(keep[i], F_SETFD, 0);
 }
 
-/* The environment with one more line; the lines stay the program's. free() it. */
-static char **
-environment_with(char *line)
+static size_t
+count(const char *const *list)
 {
     size_t n = 0;
-    char **all;
 
-    while (environ != NULL && environ[n] != NULL)
+    while (list != NULL && list[n] != NULL)
         n++;
-    all = pari_malloc((n + 2) * sizeof *all);
-    if (all == NULL)
+    return n;
+}
+
+/* Is a variable of this environment named by one of the lines? */
+static bool
+is_replaced(const char *variable, const char *const *line)
+{
+    size_t size = strcspn(variable, "=");
+
+    for (; line != NULL && *line != NULL; line++)
+        if (strncmp(*line, variable, size) == 0 && ((*line)[size] == '=' || (*line)[size] == '\0'))
+            return true;
+    return false;
+}
+
+char **
+pari_environment(const char *const *line)
+{
+    size_t n_lines = count(line), n = 0, size;
+    const char *const *old = (const char *const *)environ;
+    const char **all;
+
+    if (!pari_mul(count(old) + n_lines + 1, sizeof *all, &size) || (all = pari_malloc(size)) == NULL)
         return NULL;
-    all[0] = line; /* in front of one that the program may have by the same name */
-    if (n > 0)
-        memcpy(all + 1, environ, n * sizeof *all);
-    return all;
+    for (size_t i = 0; i < n_lines; i++)
+        if (strchr(line[i], '=') != NULL)
+            all[n++] = line[i];
+    for (; old != NULL && *old != NULL; old++)
+        if (!is_replaced(*old, line))
+            all[n++] = *old;
+    return (char **)all;
+}
+
+void
+pari_set_environment(char **all)
+{
+    environ = all;
 }
 
 pid_t
 pari_exec_self(char *line, const int *keep, unsigned n_keep, bool reset_signals)
 {
-    char *arguments[] = { program_invocation_name, NULL }, **environment = environment_with(line);
+    char *arguments[] = { program_invocation_name, NULL }, **environment = pari_environment((const char *[]){ line, NULL });
     pid_t pid;
 
     if (environment == NULL)

@@ -80,6 +80,12 @@ pari_fd_track(int fd)
     return fd;
 }
 
+bool
+pari_fd_is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
 void
 pari_fd_close(int fd)
 {

@@ -290,10 +290,11 @@ pari_mutex_unlock(struct pari_mutex *mutex)
 int pari_fd_lift(int fd);  /* away from 0, 1 and 2, which a program may have closed and yet use; -1, closed: errno is set */
 int pari_fd_track(int fd); /* lifted; -1 is passed on */
 void pari_fd_keep(const int *keep, unsigned n); /* in the next fork of this thread; pari_fork's own */
-void pari_fd_close(int fd);                     /* untracks; -1 is fine; keeps errno */
-int pari_fd_bell(int end[2]);                   /* a tracked, non-blocking socket pair */
-int pari_fd_ring(int fd);                       /* one byte, never blocks, no SIGPIPE; already rung is fine */
-int pari_fd_pass(int socket, int fd);           /* a copy of fd, beside a byte. -1: EAGAIN, EBADF, EPIPE, ETOOMANYREFS, ... */
+bool pari_fd_is_open(int fd);
+void pari_fd_close(int fd);           /* untracks; -1 is fine; keeps errno */
+int pari_fd_bell(int end[2]);         /* a tracked, non-blocking socket pair */
+int pari_fd_ring(int fd);             /* one byte, never blocks, no SIGPIPE; already rung is fine */
+int pari_fd_pass(int socket, int fd); /* a copy of fd, beside a byte. -1: EAGAIN, EBADF, EPIPE, ETOOMANYREFS, ... */
 
 #define PARI_MAX_PASS 17
 
@@ -351,7 +352,11 @@ bool pari_pidfd_exit(int pidfd, struct pari_exit *how); /* of one that somebody 
 int pari_kill(pid_t pid, int pidfd, int signal);        /* through the pidfd if there is one; already ended is 0 */
 bool pari_pid_exists(pid_t pid);                        /* also a thread's id; true when in doubt */
 bool pari_pid_has_ended(pid_t pid);                     /* reaped or not, anyone's child; false when in doubt */
-void pari_set_name(const char *name);                   /* of this thread, as ps and top show it: its first 15 bytes */
+int pari_set_stdio(const int fd[3]);            /* descriptors 0 to 2 are these from now on; where it is 0: what they are */
+int pari_group_begin(void);                     /* of this process's own */
+bool pari_group_kill(pid_t leader, int signal); /* who is not reaped yet; false: it has not begun its group */
+bool pari_has_ended(pid_t pid, int pidfd);      /* a child; it is not reaped */
+void pari_set_name(const char *name);           /* of this thread, as ps and top show it: its first 15 bytes */
 void pari_exit_now(int code) __attribute__((noreturn)); /* _exit */
 int pari_n_cpus(void);                                  /* affinity and cgroup quota */
 int pari_cpu(void);                                     /* where this thread runs just now; -1: not known */
@@ -361,6 +366,11 @@ int pari_cpu(void);                                     /* where this thread run
 int pari_at_fork(void (*child)(void));
 
 /* ---- the program started anew (exec.c) */
+
+/* This environment, but with the lines "NAME=value" and without the variables "NAME" among them; the strings are those that there are.
+ * free() it. NULL: ENOMEM. */
+char **pari_environment(const char *const *line);
+void pari_set_environment(char **all); /* for good; in a child before anybody else looks */
 
 /* As pari_fork, but the child executes this very program, with `line` ("NAME=value") added to its environment. `keep` and the
  * standard descriptors are open there, under their numbers, and no others. When that fails the child ends with the errno as its exit

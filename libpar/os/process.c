@@ -8,6 +8,7 @@
 #include "os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -236,6 +237,61 @@ pari_pid_has_ended(pid_t pid)
     pari_fd_close(fd);
     errno = saved;
     return has_ended;
+}
+
+bool
+pari_has_ended(pid_t pid, int pidfd)
+{
+    siginfo_t info = { .si_pid = 0 };
+
+    if (pidfd >= 0)
+        return pari_fd_poll(pidfd, POLLIN, 0) == 1;
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
+}
+
+int
+pari_group_begin(void)
+{
+    return setpgid(0, 0);
+}
+
+bool
+pari_group_kill(pid_t leader, int signal)
+{
+    int saved = errno;
+    bool is_there = kill(-leader, signal) == 0;
+
+    errno = saved;
+    return is_there;
+}
+
+/* Copies of those that may be written over; -1: there is no room for one. */
+static int
+copy_standard(const int fd[3], int source[3])
+{
+    for (int i = 0; i < 3; i++) {
+        bool is_standard = fd[i] > STDIN_FILENO && fd[i] <= STDERR_FILENO;
+        source[i] = is_standard ? fcntl(fd[i], F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : fd[i];
+        if (source[i] < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int
+pari_set_stdio(const int fd[3])
+{
+    int source[3];
+
+    if (copy_standard(fd, source) != 0)
+        return -1;
+    for (int i = 0; i < 3; i++)
+        if (source[i] > 0 && dup2(source[i], i) < 0)
+            return -1;
+    for (int i = 0; i < 3; i++)
+        if (source[i] != fd[i])
+            pari_fd_close(source[i]);
+    return 0;
 }
 
 void
