@@ -13,6 +13,7 @@
 #include <par/shm.h>     /* memory with a name, for strangers */
 #include <par/sync.h>    /* lock, rlock, rwlock, semaphore, condition, event, barrier */
 #include <par/process.h> /* a function in another process */
+#include <par/log.h>     /* what happens to processes, on stderr */
 #include <par/thread.h>  /* the same in a thread */
 #include <par/obj.h>     /* dynamic values */
 #include <par/pipe.h>    /* two ends, one writer, one reader */

@@ -104,10 +104,11 @@ PAR_API void par_process_free(par_process *process);
  * are this process's as before. A child that is not a daemon lives on when this process ends.
  *
  * The handle is the caller's, to be freed by par_process_free.
- * Errors: EINVAL fn is NULL, arg is NULL although it has a size, no such start method, an argument that cannot travel, or an end is
- * given twice or is no end, or a line of env names nothing; ENOTSUP par_spawn_support was not called, or fn's library has no build id; EBADF an end is closed, or a
- * descriptor that is to be a standard one; EPERM an end belongs to another process; EAGAIN no process to be had (limit of processes, or 4096 in the family); EOVERFLOW arg_size; ENOMEM;
- * ENOSPC shared memory is full; EMFILE, ENFILE no descriptor for the daemon's life line.
+ * Errors: EINVAL fn is NULL, arg is NULL although it has a size, no such start method, an argument that cannot travel, an end is given
+ * twice or is no end, or a line of env names nothing; ENOTSUP par_spawn_support was not called, or fn's library has no build id; EBADF
+ * an end is closed, or a descriptor that is to be a standard one; EPERM an end belongs to another process; EAGAIN no process to be had
+ * (limit of processes, or 4096 in the family); EOVERFLOW arg_size; ENOMEM; ENOSPC shared memory is full; EMFILE, ENFILE no descriptor
+ * for the daemon's life line.
  * Safe: any thread, forked child. */
 PAR_API par_process *par_process_start(int (*fn)(void *arg), const void *arg, size_t arg_size,
                                        const par_process_opts *opts) PAR_MUST_CHECK PAR_RELEASED_BY(par_process_free);
@@ -176,6 +177,13 @@ PAR_API size_t par_process_active_children(par_process **list, size_t max);
 /* How many CPUs this process may use: its affinity, bounded by the cgroup's quota (rounded up); at least 1.
  * Safe: any thread, forked child. */
 PAR_API int par_cpu_count(void);
+
+/* Call fn(arg) when this process ends by itself: a child whose function returns, or the program that returns from main or calls
+ * exit(3). The last one registered is called first. A forked child has none of its parent's, and a process that is killed, or calls
+ * _exit(2), calls none: what must not be left behind belongs into shared memory, pipes and locks, which the survivors put right.
+ * Errors: EINVAL fn is NULL; ENOMEM.
+ * Safe: any thread, forked child. */
+PAR_API int par_at_exit(void (*fn)(void *arg), void *arg);
 
 PAR_END_DECLS
 

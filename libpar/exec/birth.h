@@ -29,7 +29,7 @@ struct pari_order {
     void *arg; /* NULL, in the arena, or the copy behind this */
     pari_member member, parent;
     pid_t parent_pid;
-    int method; /* the parent's standard, which is the child's */
+    int method, log_level; /* the parent's, which are the child's */
     bool is_service, is_daemon, is_group;
     unsigned stdio[3]; /* which of the descriptors is that one, plus 1; 0: none */
     unsigned n_env;    /* lines at `env`, one behind the other */

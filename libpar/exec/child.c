@@ -74,6 +74,7 @@ pari_child_live(const struct pari_birth *birth)
     pari_identity_set(&birth->identity);
     pari_set_name(birth->identity.name);
     code = birth->main(birth->arg) & 255;
+    pari_finalize();
     flush_output();
     pari_member_set_exit(code);
     pari_exit_now(code);
@@ -185,6 +186,8 @@ pari_child_start(int (*main)(void *arg), void *arg, const struct pari_child_opts
         child = start_child(&birth, opts);
         if (child == NULL)
             pari_member_release(birth.member);
+        else
+            par_log(PAR_LOG_DEBUG, "%s started, pid %d", birth.identity.name, (int)child->pid);
     }
     pari_cancel_restore(cancel);
     return child;
@@ -287,8 +290,10 @@ pari_child_poll(struct pari_child *child)
     is_new = reap(child);
     is_ended = child->is_ended;
     pari_private_unlock();
-    if (is_new)
+    if (is_new) {
         pari_member_release(child->member);
+        par_log(PAR_LOG_DEBUG, "pid %d ended with %d", (int)child->pid, child->exit);
+    }
     pari_cancel_restore(cancel);
     errno = saved;
     return is_ended;

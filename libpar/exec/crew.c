@@ -223,8 +223,11 @@ count_death(struct pari_crew *crew, const char *text)
     }
     crew->done_then = done;
     (void)snprintf(crew->reason, sizeof crew->reason, "%s", text);
-    if (++crew->n_deaths > limit)
-        crew->is_broken = true;
+    par_log(PAR_LOG_WARNING, "%s: %s", crew->name, text);
+    if (++crew->n_deaths <= limit || crew->is_broken)
+        return;
+    crew->is_broken = true;
+    par_log(PAR_LOG_ERROR, "%s is broken: its workers die too often", crew->name);
 }
 
 static bool

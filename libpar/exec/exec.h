@@ -6,6 +6,7 @@
 #ifndef PARI_EXEC_H
 #define PARI_EXEC_H
 
+#include <par/log.h>
 #include <par/process.h>
 
 #include "../shm/shm.h"
@@ -60,6 +61,10 @@ void pari_child_drop(struct pari_child *child);
 
 /* Reap the dropped that have ended meanwhile; every start does it. */
 void pari_child_reap_dropped(void);
+
+/* ---- finalizer.c */
+
+void pari_finalize(void); /* call what this process has registered, the last first */
 
 /* ---- identity.c: private to this process, inherited by fork */
 

@@ -315,6 +315,7 @@ ask(struct pari_order *order, unsigned attempt, struct answer *a, int *pidfd)
     if (pari_fd_send(client.socket, &request, sizeof request, order->fd, order->n_fd) == 0 && read_answer(a, pidfd) == 0)
         return 0;
     stop_server();
+    par_log(PAR_LOG_WARNING, "the forkserver has ended before it answered; another one is started");
     return -1;
 }
 

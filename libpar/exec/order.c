@@ -90,6 +90,7 @@ pari_order_new(int (*main)(void *arg), const void *arg, const struct pari_child_
                                   .parent = identity->parent,
                                   .parent_pid = identity->parent_pid,
                                   .method = par_start_method(),
+                                  .log_level = par_log_level(),
                                   .is_service = birth->is_service,
                                   .is_daemon = birth->line >= 0,
                                   .is_group = opts->is_group,
@@ -213,6 +214,7 @@ pari_order_obey(const struct pari_order *order, pari_member member, unsigned att
     birth.identity.numbers = private_copy(order->numbers);
     birth.identity.parent_name = private_copy(order->parent_name);
     pari_method_inherit(order->method);
+    par_log_to_stderr(order->log_level);
     pari_child_live(&birth);
 }
 

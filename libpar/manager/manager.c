@@ -133,6 +133,7 @@ par_manager_start(const par_manager_opts *opts)
     manager->server.member = s->child->member;
     memcpy(manager->server.address, address, sizeof address);
     remember(s);
+    par_log(PAR_LOG_INFO, "a manager serves at %s, pid %d", address, (int)s->child->pid);
     return manager;
 }
 
