@@ -724,6 +724,52 @@ START_TEST(task_done_too_often_is_erange)
 }
 END_TEST
 
+START_TEST(peek_leaves_the_message)
+{
+    char small[10] = "", big[5000];
+    memset(big, 'b', sizeof big);
+    q = par_queue_new(&(par_queue_opts){ .capacity = 4096 });
+    ck_fails(par_queue_peek(q, small, sizeof small, PAR_NOWAIT), ETIMEDOUT);
+    ck_assert_int_eq(par_queue_put(q, "one", 3, PAR_NOWAIT), 0);
+    ck_assert_int_eq(par_queue_put(q, big, sizeof big, PAR_NOWAIT), 0);
+    ck_assert_int_eq(par_queue_put(q, NULL, 0, PAR_NOWAIT), 0);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(par_queue_peek(q, small, sizeof small, PAR_NOWAIT), 3);
+        ck_assert_mem_eq(small, "one", 3);
+    }
+    ck_fails(par_queue_peek(q, small, 2, PAR_NOWAIT), EMSGSIZE);
+    ck_fails(par_queue_peek(NULL, small, 2, PAR_NOWAIT), EINVAL);
+    ck_assert_int_eq(par_queue_qsize(q), 3);
+    ck_assert_int_eq(par_queue_skip(q, PAR_NOWAIT), 0);
+    memset(big, 0, sizeof big);
+    ck_assert_int_eq(par_queue_peek(q, big, sizeof big, PAR_NOWAIT), sizeof big);
+    ck_assert_int_eq(big[4999], 'b');
+    ck_assert_int_eq(par_queue_skip(q, PAR_NOWAIT), 0);
+    ck_assert_int_eq(par_queue_peek(q, NULL, 0, PAR_NOWAIT), 0);
+    par_queue_free(q);
+}
+END_TEST
+
+START_TEST(clear_drops_what_waits_as_done)
+{
+    q = par_queue_new(NULL);
+    ck_assert_int_eq(par_queue_clear(q), 0);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 100; i++)
+            ck_assert_int_eq(par_queue_put(q, &i, sizeof i, PAR_NOWAIT), 0);
+        if (round == 1)
+            par_queue_close(q);
+        ck_assert_int_eq(par_queue_clear(q), 100);
+        ck_assert(par_queue_empty(q));
+        ck_assert_int_eq(par_queue_join(q, PAR_NOWAIT), 0);
+    }
+    ck_assert_int_eq(par_queue_clear(q), 0);
+    ck_fails(par_queue_skip(q, PAR_NOWAIT), EPIPE);
+    ck_fails(par_queue_clear(NULL), EINVAL);
+    par_queue_free(q);
+}
+END_TEST
+
 START_TEST(skip_and_get_alloc_and_values_are_tasks)
 {
     make_queue(NULL);
@@ -1036,6 +1082,8 @@ main(void)
     tcase_add_test(tcase, join_waits_for_every_task);
     tcase_add_test(tcase, task_done_too_often_is_erange);
     tcase_add_test(tcase, skip_and_get_alloc_and_values_are_tasks);
+    tcase_add_test(tcase, peek_leaves_the_message);
+    tcase_add_test(tcase, clear_drops_what_waits_as_done);
     tcase_add_test(tcase, join_returns_when_four_workers_are_done);
 
     tcase = fixture_case(suite, "producers");

@@ -90,6 +90,16 @@ PAR_API ssize_t par_queue_get_many(par_queue *q, void *buf, size_t size, size_t 
  * Safe: any thread, forked child. */
 PAR_API void *par_queue_get_alloc(par_queue *q, size_t *size, par_time deadline) PAR_MUST_CHECK PAR_RELEASED_BY(free);
 
+/* Copy the next message to buf, as par_queue_get does, and let it stay.
+ * Errors: those of par_queue_get.
+ * Safe: any thread, forked child. */
+PAR_API ssize_t par_queue_peek(par_queue *q, void *buf, size_t size, par_time deadline) PAR_MUST_CHECK PAR_WRITES(2, 3);
+
+/* Drop the messages that wait now, as tasks that are done, and tell how many. Behind par_queue_close it is the end at once.
+ * Errors: EINVAL, ENOTRECOVERABLE as above; ENOSPC (no shared memory for the count of what this process has got).
+ * Safe: any thread, forked child. */
+PAR_API ssize_t par_queue_clear(par_queue *q);
+
 /* Get the next message and drop it; for par_queue_task_done it is a get as any other.
  * Errors: those of par_queue_get, never EMSGSIZE.
  * Safe: any thread, forked child. */

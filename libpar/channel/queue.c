@@ -439,6 +439,38 @@ par_queue_get(par_queue *q, void *buf, size_t size, par_time deadline)
     return get(q, buf, size, deadline);
 }
 
+ssize_t
+par_queue_peek(par_queue *q, void *buf, size_t size, par_time deadline)
+{
+    struct pari_message m;
+    bool has_waited = false;
+    ssize_t result;
+
+    if (pari_handle_check(q, PARI_QUEUE) != 0)
+        return -1;
+    if (buf == NULL && size > 0)
+        return pari_fail(EINVAL);
+    if (lock_with_message(q, &m, &has_waited, deadline) != 0)
+        return -1;
+    result = m.length <= size ? (ssize_t)m.length : pari_fail(EMSGSIZE);
+    if (result > 0)
+        pari_ring_copy_message(&q->ring, &m, buf);
+    leave(q, &m, false, has_waited);
+    return result;
+}
+
+ssize_t
+par_queue_clear(par_queue *q)
+{
+    ssize_t n = par_queue_qsize(q), n_cleared = 0; /* what comes in meanwhile stays */
+
+    while (n_cleared < n && par_queue_skip(q, PAR_NOWAIT) == 0) {
+        (void)par_queue_task_done(q); /* of what we have just got */
+        n_cleared++;
+    }
+    return n < 0 || (n_cleared < n && errno != ETIMEDOUT && errno != EPIPE) ? -1 : n_cleared;
+}
+
 /* The memory is made without the lock; another consumer may take the message meanwhile, and the next one be longer. */
 void *
 par_queue_get_alloc(par_queue *q, size_t *size, par_time deadline)

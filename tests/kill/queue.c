@@ -236,6 +236,15 @@ put_next(int which)
 }
 
 static void
+peek_and_get(int which)
+{
+    unsigned char bytes[BIG];
+
+    if (par_queue_peek(q, bytes, sizeof bytes, par_in(10)) > 0)
+        get_one(which);
+}
+
+static void
 wait_and_get(int which)
 {
     par_waitable one = { .queue = q };
@@ -520,6 +529,8 @@ const struct op queue_ops[] = {
     OP("queue_put_full", .setup = set_up_full, .act = put_mine, .meanwhile = make_more_room, .check = check_put_full),
     OP("queue_put_wakes", .setup = set_up_consumer, .act = put_mine, .check = check_consumer),
     OP("queue_get", .setup = set_up_small, .act = get_one, .check = check_get),
+    OP("queue_peek", .setup = set_up_small, .act = peek_and_get, .check = check_get),
+    OP("queue_peek_big", .setup = set_up_big, .act = peek_and_get, .check = check_get),
     OP("queue_get_big", .setup = set_up_big, .act = get_one, .check = check_get),
     OP("queue_get_empty", .setup = set_up_empty, .act = get_one, .meanwhile = put_next, .check = check_get_waiter),
     OP("queue_put_many", .setup = set_up_small, .act = put_batch, .check = check_put_batch),
