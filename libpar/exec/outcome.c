@@ -27,15 +27,18 @@ settle_pending(struct pari_map *map)
         status[i] = status[i] ? status[i] : state;
 }
 
+/* Mostly none: if the first byte says so and each is as the one before it. */
 static size_t
-count_good(const struct pari_map *map)
+count_bad(const struct pari_map *map)
 {
     const uint8_t *status = statuses(map);
-    size_t n = 0;
+    size_t n = map->request->n, n_bad = 0;
 
-    for (size_t i = 0; i < map->request->n; i++)
-        n += status[i] == PARI_FINAL(PAR_OK);
-    return n;
+    if (status[0] == PARI_FINAL(PAR_OK) && memcmp(status, status + 1, n - 1) == 0)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        n_bad += status[i] != PARI_FINAL(PAR_OK);
+    return n_bad;
 }
 
 /* Item by item, a run of good ones at a time: the others' results stay as they were. */
@@ -199,7 +202,7 @@ pari_map_outcome(struct pari_map *map)
 
     if (map->stop != PARI_STOP_NONE)
         settle_pending(map);
-    n_bad = map->request->n - count_good(map);
+    n_bad = count_bad(map);
     if (map->out != NULL && n_bad == 0)
         memcpy(map->request->out, map->out, map->request->n * map->request->out_size);
     else if (map->out != NULL)

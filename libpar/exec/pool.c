@@ -40,7 +40,7 @@ static par_pool *
 new_block(const par_pool_opts *opts)
 {
     int backend = backend_of(opts);
-    unsigned n = backend == PAR_SERIAL ? 1 : opts->workers > 0 ? opts->workers : (unsigned)pari_n_cpus();
+    unsigned n_cpus = (unsigned)pari_n_cpus(), n = backend == PAR_SERIAL ? 1 : opts->workers > 0 ? opts->workers : n_cpus;
     par_pool *pool;
 
     if (backend < 0 || opts->workers > MAX_WORKERS || (opts->initarg == NULL && opts->initarg_size > 0))
@@ -55,6 +55,7 @@ new_block(const par_pool_opts *opts)
         return pari_null(error);
     }
     pool->n_workers = n;
+    pool->may_spin = n_cpus > 1 && n <= n_cpus;
     pool->backend = (uint32_t)backend;
     pool->max_tasks = opts->max_tasks > 0 ? opts->max_tasks : UINT64_MAX;
     return pool;

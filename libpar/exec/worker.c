@@ -16,6 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SPIN_NS 50000 /* what a wake-up across processors takes */
+#define LOOKS 32      /* between two questions for the time */
+
 _Thread_local struct pari_seat *pari_seat;
 
 void
@@ -270,6 +273,7 @@ pari_worker_run_items(struct pari_seat *seat, uint64_t first, uint64_t end)
     _Atomic uint64_t *done = &seat->record->done;
     uint64_t n = atomic_load_explicit(done, memory_order_relaxed); /* our own store */
 
+    pari_populate((void *)(plan.out + first * plan.out_size), (size_t)(end - first) * plan.out_size);
     if (seat->job->is_batch) {
         run_batches(seat, &plan, first, end);
         return;
@@ -324,6 +328,22 @@ is_over(const par_pool *pool)
            (state == PARI_POOL_CLOSED && atomic_load(&pool->is_busy) == 0 && atomic_load(&pool->first_task) == NULL);
 }
 
+/* Who has just worked looks for more, for as long as a wake-up across processors takes. True: something has come. */
+static bool
+look_for_work(const par_pool *pool, uint32_t key, struct pari_nap *nap)
+{
+    int64_t end = pool->may_spin && !nap->has_spun ? pari_now_ns() + SPIN_NS : 0;
+
+    nap->has_spun = true;
+    while (pari_now_ns() < end)
+        for (int i = 0; i < LOOKS; i++) {
+            if (atomic_load_explicit(&pool->work.word, memory_order_relaxed) != key) /* a notify changes it */
+                return true;
+            pari_cpu_relax();
+        }
+    return false;
+}
+
 /* Sleep until a pass other than *pass opens, and enter it, or until there is a task, and take it. False: the pool is over. */
 static bool
 wait_for_work(struct pari_seat *seat, uint64_t *pass, struct par_future **task)
@@ -344,7 +364,7 @@ wait_for_work(struct pari_seat *seat, uint64_t *pass, struct par_future **task)
         }
         if (atomic_load(&pool->first_task) != NULL && (*task = pari_task_take(seat)) != NULL)
             return true;
-        if (open == 0 || open == *pass)
+        if ((open == 0 || open == *pass) && !look_for_work(pool, key, &nap))
             pari_pool_sleep(&pool->work, key, &nap, &creator, seat->is_process ? 1 : 0, PAR_FOREVER);
     }
 }

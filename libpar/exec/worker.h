@@ -39,6 +39,7 @@ struct par_pool {
     struct pari_handle handle;
     uint32_t n_workers;
     uint32_t backend;
+    bool may_spin;                 /* there is a processor for each worker */
     uint64_t max_tasks;            /* of each worker; UINT64_MAX: no limit */
     _Atomic uint32_t state;        /* PARI_POOL_OPEN ...; only ever rises */
     _Atomic uint32_t is_busy;      /* a map runs: nobody leaves a closed pool meanwhile */

@@ -150,6 +150,9 @@ bool pari_mul(size_t n, size_t size, size_t *product); /* false: overflow */
 int pari_random(void *bytes, size_t size);             /* at most 256 */
 void pari_secret(uint64_t secret[static 2]);           /* random, the same as long as the program runs */
 
+/* Much of it is about to be written by this process: have its pages now, in one call, where the kernel can. */
+void pari_populate(void *p, size_t size);
+
 /* ---- the arena's memory (memory.c) */
 
 int pari_memfd(void);                          /* anonymous, CLOEXEC, cannot shrink, size 0 */
