@@ -61,17 +61,6 @@ is_whole(const struct par_future *task)
 
 /* ---- deaths */
 
-/* The item that it died in, if it had begun one and not finished it. */
-static bool
-find_lost_item(const struct pari_crew *crew, unsigned index, const struct par_future *task, uint64_t *item)
-{
-    uint64_t claim = atomic_load(&crew->pool->worker[index].claim);
-
-    *item = claim & PARI_ITEM_MASK;
-    return claim != 0 && (claim & ~PARI_ITEM_MASK) == task->job->tag && *item < task->n &&
-           atomic_load(&task->job->status[*item]) == 0;
-}
-
 static void
 lose_item(struct pari_crew *crew, unsigned index, struct par_future *task, uint64_t item, const struct pari_end *end,
           const char *text)
@@ -110,12 +99,13 @@ lose_locked(struct pari_crew *crew, unsigned index, const struct pari_end *end, 
 
     if (task == NULL)
         return false;
-    if (find_lost_item(crew, index, task, &item))
+    if (pari_worker_settle(&crew->pool->worker[index], task->job->tag, task->job->status, task->n, &item))
         lose_item(crew, index, task, item, end, text);
     if (is_whole(task) || task->is_dropped)
         pari_task_end(crew->pool, task);
     else {
         task->is_late = false; /* its time begins anew */
+        task->job->is_repeat = true;
         atomic_store(&task->job->stop, 0);
         pari_line_push(crew->pool, task, true);
     }

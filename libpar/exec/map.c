@@ -49,35 +49,18 @@ pari_map_replace(struct pari_map *map, unsigned index)
     pari_job_renew_ctx(map->job, map->request, index);
 }
 
-/* What the dead had done of its batch. False: it had claimed no item. */
-static bool
-settle_batch(const struct pari_map *map, struct pari_worker *record, uint64_t item)
-{
-    uint64_t first = atomic_load(&record->first) - map->job->tag, end = atomic_load(&record->end) - map->job->tag;
-
-    if (first > item || item > end || end > map->request->n)
-        return false;
-    for (uint64_t i = first; i < item; i++)
-        if (atomic_load(&map->status[i]) == 0) {
-            atomic_store(&map->status[i], PARI_FINAL(PAR_OK));
-            atomic_fetch_add(&record->done, 1);
-        }
-    return item < end;
-}
-
 void
 pari_map_lose(struct pari_map *map, unsigned index, const struct pari_end *end, const char *text)
 {
     struct pari_worker *record = &map->crew->pool->worker[index];
-    uint64_t claim = atomic_load(&record->claim), item = claim & PARI_ITEM_MASK;
-    par_status status = { .index = (size_t)item, .state = PAR_LOST, .code = end->code, .pid = end->pid, .tries = 1 };
+    par_status status = { .state = PAR_LOST, .code = end->code, .pid = end->pid, .tries = 1 };
+    uint64_t item;
 
     pari_job_renew_ctx(map->job, map->request, index);
-    if (claim == 0 || atomic_load(&record->in) != map->crew->pass || (claim & ~PARI_ITEM_MASK) != map->job->tag)
+    if (atomic_load(&record->in) != map->crew->pass ||
+        !pari_worker_settle(record, map->job->tag, map->status, map->request->n, &item))
         return;
-    if ((map->request->is_batch && !settle_batch(map, record, item)) || item >= map->request->n ||
-        atomic_load(&map->status[item]) != 0)
-        return;
+    status.index = (size_t)item;
     if (map->crew->hand[index].is_killed && (end->code == -SIGKILL || end->code == PAR_EXIT_UNKNOWN))
         status.state = map->stop == PARI_STOP_DEADLINE ? PAR_TIMED_OUT : PAR_CANCELLED;
     if (end->code < 0 && end->code != PAR_EXIT_UNKNOWN)
@@ -92,13 +75,13 @@ pari_map_lose(struct pari_map *map, unsigned index, const struct pari_end *end, 
 
 /* ---- progress and the reasons to stop */
 
-/* Of the batch that a worker is in; it may be with another one in the middle of this. */
+/* Of the items that a worker is with; it may be with others in the middle of this. */
 static size_t
-done_in_batch(const struct pari_map *map, const struct pari_worker *record)
+done_since(const struct pari_map *map, const struct pari_worker *record)
 {
     uint64_t claim = atomic_load(&record->claim) - map->job->tag, first = atomic_load(&record->first) - map->job->tag;
 
-    return map->request->is_batch && first <= claim && claim <= map->request->n ? (size_t)(claim - first) : 0;
+    return first <= claim && claim <= map->request->n ? (size_t)(claim - first) : 0;
 }
 
 static void
@@ -117,7 +100,7 @@ report_progress(struct pari_map *map, bool is_last)
     for (unsigned i = 0; i < map->crew->pool->n_workers; i++) {
         const struct pari_worker *record = &map->crew->pool->worker[i];
         progress.done += (size_t)atomic_load_explicit(&record->done, memory_order_relaxed); /* a statistic, and so is failed */
-        progress.done += done_in_batch(map, record);
+        progress.done += done_since(map, record);
         progress.failed += (size_t)atomic_load_explicit(&record->failed, memory_order_relaxed);
     }
     progress.seconds = (double)(now - map->started) / 1e9;

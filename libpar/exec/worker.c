@@ -6,9 +6,10 @@
  * record->in and then looking again whether that pass is still open: the mapper closes the pass first and then waits until nobody
  * is in it, so one of the two sees the other (both sides seq_cst), and a job is never freed under a worker.
  * Lock order: none are taken.
- * If a process dies here: record->in and record->claim stay as they were. A claim whose item has no outcome is the one item that
- * the death costs; items of the chunk behind it still have none either and are handed out again. What the task had allocated is
- * swept with the process, unless the item's status says that it is good.
+ * If a process dies here: record->in, first, end and claim stay as they were. Items from `first` to the claim are good, unless their
+ * status says otherwise. The claimed one is what the death costs, if it has no status and is none behind the end; those that follow
+ * have none either and are handed out again. What the task had allocated is swept with the process, unless the item's status says
+ * that it is good.
  */
 #include "future.h"
 
@@ -44,7 +45,7 @@ struct plan {
     void *ctx;
     _Atomic uint8_t *status;
     uint64_t tag;
-    bool has_strings;
+    bool has_strings, is_batch;
 };
 
 static int
@@ -88,15 +89,8 @@ plan_of(struct pari_seat *seat)
         .status = job->status,
         .tag = job->tag,
         .has_strings = has_strings,
+        .is_batch = job->is_batch,
     };
-}
-
-static inline const void *
-input_of(const struct plan *plan, uint64_t item)
-{
-    const void *in = (const void *)(plan->in + item * plan->in_size);
-
-    return pari_unlikely(plan->has_strings) ? *(const char *const *)in : in;
 }
 
 void
@@ -155,22 +149,6 @@ settle(struct pari_seat *seat, uint64_t item, int code)
     atomic_store_explicit(status, PARI_FINAL(PAR_FAILED), memory_order_release);
 }
 
-static inline void
-run_item(struct pari_seat *seat, const struct plan *plan, uint64_t item)
-{
-    struct pari_worker *record = seat->record;
-    int code;
-
-    atomic_store_explicit(&record->claim, plan->tag | item, memory_order_relaxed); /* read only after our death */
-    atomic_signal_fence(memory_order_seq_cst); /* the claim comes before anything the task does */
-    code = plan->fn(input_of(plan, item), (void *)(plan->out + item * plan->out_size), plan->ctx);
-    if (pari_likely(code == 0 && seat->n_blocks == 0))
-        atomic_store_explicit(&plan->status[item], PARI_FINAL(PAR_OK), memory_order_release); /* partner: the mapper's tally */
-    else
-        settle(seat, item, code);
-    atomic_signal_fence(memory_order_seq_cst); /* the outcome comes before the next claim */
-}
-
 /* Take a chunk and run it. False: there is none, or this worker may take no more. */
 static bool
 run_chunk(struct pari_seat *seat)
@@ -185,8 +163,8 @@ run_chunk(struct pari_seat *seat)
     return true;
 }
 
-/* ---- a batch: the task has the loop over its items, and claims each. The bytes of those that are good are written at its end, after a
- * claim of what lies behind it; until then `first` and the claim say as much. */
+/* ---- items that lie behind each other: each is claimed before it is begun, by one store, and what comes before the claim is good. The
+ * status bytes say so at the end, after a claim of what lies behind it; until then `first` and the claim do. */
 
 /* The next items from *first on that have no outcome, up to *end. */
 static bool
@@ -209,7 +187,7 @@ finish_batch(struct pari_worker *record, const struct plan *plan, uint64_t first
 {
     memset((uint8_t *)plan->status + first, PARI_FINAL(PAR_OK), (size_t)(at - first)); /* the mapper looks when we have left */
     atomic_store_explicit(&record->first, plan->tag | at,
-                          memory_order_release); /* partner: done_in_batch, not to count them twice */
+                          memory_order_release); /* partner: done_since, not to count them twice */
     atomic_store_explicit(&record->done, atomic_load_explicit(&record->done, memory_order_relaxed) + (at - first),
                           memory_order_release);
 }
@@ -222,6 +200,31 @@ claim_last(struct pari_seat *seat, const struct plan *plan, uint64_t item)
         seat->text_claim = plan->tag | item;
     atomic_store_explicit(&seat->record->claim, plan->tag | item, memory_order_relaxed); /* read only after our death */
     atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* By a task for each. 0: all are done, or no further one is to be begun, or the last one has blocks for its result. */
+static __attribute__((noinline)) int /* or its loop has no registers to itself */
+call_each(const struct pari_seat *seat, const struct plan *plan, uint64_t first, par_batch batch)
+{
+    uintptr_t in = plan->in + first * plan->in_size, out = plan->out + first * plan->out_size;
+
+    for (size_t i = 0; par_batch_next(batch, i); i++) {
+        const void *item = pari_unlikely(plan->has_strings) ? *(const void *const *)in : (const void *)in;
+        int code = plan->fn(item, (void *)out, plan->ctx);
+        if (pari_unlikely(code != 0 || seat->n_blocks != 0))
+            return code;
+        in += plan->in_size;
+        out += plan->out_size;
+    }
+    return 0;
+}
+
+static int
+call_batch(const struct plan *plan, uint64_t first, par_batch batch)
+{
+    par_batch_fn *fn = (par_batch_fn *)(void (*)(void))plan->fn;
+
+    return fn((const void *)(plan->in + first * plan->in_size), (void *)(plan->out + first * plan->out_size), batch, plan->ctx);
 }
 
 /* Run some items from `first` on: where to go on. */
@@ -239,8 +242,7 @@ run_batch(struct pari_seat *seat, const struct plan *plan, uint64_t first, uint6
     atomic_signal_fence(memory_order_seq_cst); /* the claim is between them */
     atomic_store_explicit(&record->claim, plan->tag | first, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
-    code = ((par_batch_fn *)(void (*)(void))plan->fn)((const void *)(plan->in + first * plan->in_size),
-                                                      (void *)(plan->out + first * plan->out_size), batch, plan->ctx);
+    code = plan->is_batch ? call_batch(plan, first, batch) : call_each(seat, plan, first, batch);
     atomic_signal_fence(memory_order_seq_cst);
     at = atomic_load_explicit(&record->claim, memory_order_relaxed) & PARI_ITEM_MASK; /* our own store */
     if (at < first || at > end)
@@ -248,44 +250,41 @@ run_batch(struct pari_seat *seat, const struct plan *plan, uint64_t first, uint6
     if (code != 0 && at == end)
         claim_last(seat, plan, --at); /* it has failed behind its last item */
     finish_batch(record, plan, first, at);
-    if (at == end || (code == 0 && atomic_load_explicit(stop, memory_order_relaxed) != 0)) /* asked again by the caller */
-        return at;
+    if (at == end || (code == 0 && seat->n_blocks == 0 && atomic_load_explicit(stop, memory_order_relaxed) != 0))
+        return at;          /* if not the end, par_batch_next said that it is to stop, and `at` has not begun */
     settle(seat, at, code); /* the last one that it has begun: failed, or good, since it wanted no further one */
     atomic_store_explicit(&record->done, atomic_load_explicit(&record->done, memory_order_relaxed) + 1, memory_order_relaxed);
     return at + 1;
 }
 
-static void
-run_batches(struct pari_seat *seat, const struct plan *plan, uint64_t first, uint64_t end)
-{
-    for (uint64_t end_of_batch = end; find_batch(seat, plan, &first, &end_of_batch); end_of_batch = end) {
-        if (atomic_load_explicit(&seat->job->stop, memory_order_relaxed) != 0) /* an item sooner or later */
-            return;
-        first = run_batch(seat, plan, first, end_of_batch);
-    }
-}
-
 void
 pari_worker_run_items(struct pari_seat *seat, uint64_t first, uint64_t end)
 {
-    const _Atomic uint32_t *stop = &seat->job->stop;
     struct plan plan = plan_of(seat);
-    _Atomic uint64_t *done = &seat->record->done;
-    uint64_t n = atomic_load_explicit(done, memory_order_relaxed); /* our own store */
 
     pari_populate((void *)(plan.out + first * plan.out_size), (size_t)(end - first) * plan.out_size);
-    if (seat->job->is_batch) {
-        run_batches(seat, &plan, first, end);
-        return;
-    }
-    for (uint64_t item = first; item < end; item++) {
-        if (pari_unlikely(atomic_load_explicit(stop, memory_order_relaxed) != 0)) /* an item sooner or later */
+    for (uint64_t end_of_batch = end; find_batch(seat, &plan, &first, &end_of_batch); end_of_batch = end) {
+        if (atomic_load_explicit(&seat->job->stop, memory_order_relaxed) != 0) /* an item sooner or later */
             return;
-        if (pari_unlikely(atomic_load_explicit(&plan.status[item], memory_order_relaxed) != 0)) /* settled in a pass before */
-            continue;
-        run_item(seat, &plan, item);
-        atomic_store_explicit(done, ++n, memory_order_relaxed); /* read for progress only */
+        first = run_batch(seat, &plan, first, end_of_batch);
     }
+}
+
+bool
+pari_worker_settle(struct pari_worker *record, uint64_t tag, _Atomic uint8_t *status, uint64_t n, uint64_t *claimed)
+{
+    uint64_t claim = atomic_load(&record->claim) - tag, first = atomic_load(&record->first) - tag,
+             end = atomic_load(&record->end) - tag;
+
+    if (first > claim || claim > end || end > n) /* another job's, or none */
+        return false;
+    for (uint64_t i = first; i < claim; i++)
+        if (atomic_load(&status[i]) == 0) {
+            atomic_store(&status[i], PARI_FINAL(PAR_OK));
+            atomic_fetch_add(&record->done, 1);
+        }
+    *claimed = claim;
+    return claim < end && atomic_load(&status[claim]) == 0;
 }
 
 /* ---- the loop */

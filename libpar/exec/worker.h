@@ -28,8 +28,7 @@ struct pari_worker {
     _Atomic uint32_t phase;
     _Atomic int32_t refusal;      /* what the initializer returned */
     _Atomic uint32_t has_retired; /* it has run max_tasks items and ends: no death */
-    _Atomic uint64_t first,
-        end; /* a batch, as claims: what lies between first and the claim is done, at the end nothing is claimed */
+    _Atomic uint64_t first, end;  /* as claims: what lies between first and the claim is done, at the end nothing is claimed */
     char pad[128 - 72];
 };
 
@@ -84,6 +83,10 @@ int pari_worker_run(struct pari_seat *seat, int (*initializer)(void *arg, void *
 
 /* Run items first .. end - 1 that have no outcome yet, until the job is stopped. */
 void pari_worker_run_items(struct pari_seat *seat, uint64_t first, uint64_t end);
+
+/* By the creator, of a worker that has died: what it had done of the items that it was with has this status. False: it had claimed none
+ * beyond. `n` items has the job. */
+bool pari_worker_settle(struct pari_worker *record, uint64_t tag, _Atomic uint8_t *status, uint64_t n, uint64_t *claimed);
 
 /* Free what the running task has allocated: it has failed. */
 void pari_seat_free_blocks(struct pari_seat *seat);
