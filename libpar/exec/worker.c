@@ -329,9 +329,10 @@ is_over(const par_pool *pool)
 
 /* Who has just worked looks for more, for as long as a wake-up across processors takes. True: something has come. */
 static bool
-look_for_work(const par_pool *pool, uint32_t key, struct pari_nap *nap)
+look_for_work(const struct pari_seat *seat, uint32_t key, struct pari_nap *nap)
 {
-    int64_t end = pool->may_spin && !nap->has_spun ? pari_now_ns() + SPIN_NS : 0;
+    const par_pool *pool = seat->pool;
+    int64_t end = pool->may_spin && seat->has_worked && !nap->has_spun ? pari_now_ns() + SPIN_NS : 0;
 
     nap->has_spun = true;
     while (pari_now_ns() < end)
@@ -363,7 +364,7 @@ wait_for_work(struct pari_seat *seat, uint64_t *pass, struct par_future **task)
         }
         if (atomic_load(&pool->first_task) != NULL && (*task = pari_task_take(seat)) != NULL)
             return true;
-        if ((open == 0 || open == *pass) && !look_for_work(pool, key, &nap))
+        if ((open == 0 || open == *pass) && !look_for_work(seat, key, &nap))
             pari_pool_sleep(&pool->work, key, &nap, &creator, seat->is_process ? 1 : 0, PAR_FOREVER);
     }
 }
@@ -426,6 +427,7 @@ pari_worker_run(struct pari_seat *seat, int (*initializer)(void *arg, void **sta
     }
     atomic_store(&seat->record->phase, PARI_WORKER_READY);
     while (seat->n_left > 0 && wait_for_work(seat, &pass, &task)) {
+        seat->has_worked = true;
         if (task != NULL)
             do_task(seat, task);
         else

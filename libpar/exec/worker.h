@@ -66,6 +66,7 @@ struct pari_seat {
     uint64_t n_left; /* items that it may still run */
     unsigned index;
     bool is_process;
+    bool has_worked;
     bool is_away;          /* no fork of the creator's: functions come as code */
     struct pari_code code; /* the last one, which is `fn` here */
     par_fn *fn;
