@@ -60,9 +60,10 @@ typedef struct par_process_opts {
     int start_method;             /* PAR_FORK, PAR_SPAWN, PAR_FORKSERVER; 0: the standard */
     const char *const *env; /* lines "NAME=value" for its environment, and "NAME" for what it shall not have; NULL ends them */
     int in, out, err; /* descriptors of this process that are its standard input, output and error; 0: this process's own */
-    bool
-        group; /* it leads a process group of its own: par_process_terminate, kill and interrupt go to the whole group, and what
-                         is left of that when it ends is killed. Signals of the terminal do not reach it */
+
+    /* It leads a process group of its own: par_process_terminate, kill and interrupt go to the whole group, and what is left of that
+     * when it has ended is killed (not if a forkserver had forked it and has died). Signals of the terminal do not reach it. */
+    bool group;
     PAR_RESERVED;
 } par_process_opts;
 
