@@ -334,9 +334,10 @@ PAR_API par_proxy *par_manager_proxy_of(par_manager *manager, const par_obj *val
  *
  *     par_lock *lock = par_manager_value(m, par_lock, PAR_FOREVER);
  *
- * But they are in the server's keeping: they can be named by values in lists and dicts, and none of their users has to free them. Each of
- * the calls that return one is a use of it; it is freed when all uses have ended and no value in the server names it, or by
- * par_manager_free. par_queue_free does nothing with it, par_shared_free must not be called. If the server is killed, they stay as they
+ * But they are in the server's keeping: they can be named by values in lists and dicts, and outlive the process that asked for them. Each
+ * of the calls that return one is a use of it; it is freed when all uses have ended and no value in the server names it, or by
+ * par_manager_free. Uses of a process that was killed, and of a par_manager_queue_of or par_manager_shared_of that ended at its deadline,
+ * last until then. par_queue_free does nothing with it, par_shared_free must not be called. If the server is killed, they stay as they
  * are until the family's last process ends. */
 
 /* Errors: those of every call; those of par_queue_new, and of par_shared_alloc.

@@ -125,7 +125,9 @@ PAR_API int par_rlock_recover(par_rlock *lock);
  * reader is forgotten; a killed writer leaves the mark that a lock's holder leaves. */
 
 typedef struct par_rwlock_opts {
-    unsigned readers; /* processes that may read at a time, up to 4096, 64 bytes each; further ones read one by one; 0: 64 */
+    unsigned
+        readers; /* living processes that have ever read, up to 4096, 64 bytes each; further ones, and their threads, read one
+                         at a time, as if they wrote; 0: 64 */
     PAR_RESERVED;
 } par_rwlock_opts;
 
@@ -142,7 +144,7 @@ PAR_API int par_rwlock_acquire_read(par_rwlock *lock, par_time deadline);
  * Safe: any thread, forked child. */
 PAR_API int par_rwlock_acquire_write(par_rwlock *lock, par_time deadline);
 
-/* End this thread's write, or one read of the calling process.
+/* End this thread's write, or one read of the calling process. (One of a process beyond `.readers` is its thread's.)
  * Errors: EPERM it has neither; EINVAL.
  * Safe: any thread, forked child. */
 PAR_API int par_rwlock_release(par_rwlock *lock);

@@ -57,7 +57,7 @@ be_born(const struct pari_birth *birth)
         return -1;
     if (birth->is_service && pari_fd_devnull(STDIN_FILENO) != 0)
         return -1;
-    if (birth->line >= 0 && pari_fd_die_with(birth->line) != 0)
+    if (birth->line >= 0 && pari_fd_die_with(birth->line, birth->is_group) != 0)
         return -1;
     return pari_member_born(birth->member);
 }
@@ -255,6 +255,8 @@ reap_foster(struct pari_child *child)
         if (how.code == PAR_EXIT_UNKNOWN && !pari_pidfd_exit(child->pidfd, &how) && !is_alone)
             return false;
     }
+    if (child->is_group)
+        (void)pari_group_kill(child->pid, child->pidfd, SIGKILL);
     note_end(child, how.code);
     return true;
 }
@@ -271,7 +273,7 @@ reap(struct pari_child *child)
     if (child->foster != 0)
         return reap_foster(child);
     if (child->is_group && pari_has_ended(child->pid, child->pidfd))
-        (void)pari_group_kill(child->pid, SIGKILL); /* the group keeps its number until its leader is reaped */
+        (void)pari_group_kill(child->pid, child->pidfd, SIGKILL); /* the group keeps its number until its leader is reaped */
     result = pari_reap(child->pid, child->pidfd, &how);
     if (result < 0 && errno != ECHILD) /* the program has closed our pidfd */
         result = pari_reap(child->pid, -1, &how);
@@ -332,6 +334,15 @@ pari_child_wait(struct pari_child *child, par_time deadline)
     return 0;
 }
 
+/* A leader that has gone to another group is meant as well. */
+static int
+signal_locked(const struct pari_child *child, int signal)
+{
+    bool was_hit = child->is_group && pari_group_kill(child->pid, child->pidfd, signal) && pari_leads_group(child->pid);
+
+    return was_hit ? 0 : pari_kill(child->pid, child->pidfd, signal);
+}
+
 int
 pari_child_kill(struct pari_child *child, int signal)
 {
@@ -339,8 +350,8 @@ pari_child_kill(struct pari_child *child, int signal)
 
     if (pari_child_poll(child) == 0) {
         pari_private_lock();
-        if (!child->is_ended && !(child->is_group && pari_group_kill(child->pid, signal)))
-            result = pari_kill(child->pid, child->pidfd, signal);
+        if (!child->is_ended)
+            result = signal_locked(child, signal);
         pari_private_unlock();
     }
     pari_cancel_restore(cancel);

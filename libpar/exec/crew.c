@@ -158,7 +158,8 @@ pari_crew_done(const struct pari_crew *crew)
     uint64_t n = crew->n_done;
 
     for (unsigned i = 0; i < crew->pool->n_workers; i++)
-        n += atomic_load_explicit(&crew->pool->worker[i].done, memory_order_relaxed); /* a statistic */
+        n += atomic_load_explicit(&crew->pool->worker[i].done, memory_order_relaxed) +
+             atomic_load_explicit(&crew->pool->worker[i].tasks, memory_order_relaxed); /* a statistic */
     return n;
 }
 

@@ -68,9 +68,9 @@ lose_item(struct pari_crew *crew, unsigned index, struct par_future *task, uint6
     bool was_killed = crew->hand[index].is_killed;
 
     task->tries++;
-    if (was_killed && task->is_unwanted)
+    if (task->is_unwanted)
         settle(task, item, PAR_CANCELLED, end, PARI_UNWANTED_TEXT);
-    else if (was_killed && task->is_late)
+    else if (was_killed && pari_task_is_late(task))
         settle(task, item, PAR_TIMED_OUT, end, PARI_LATE_TEXT);
     else if (atomic_load(&crew->pool->state) == PARI_POOL_TERMINATED)
         settle(task, item, PAR_CANCELLED, end, "the pool was terminated");
@@ -99,12 +99,11 @@ lose_locked(struct pari_crew *crew, unsigned index, const struct pari_end *end, 
 
     if (task == NULL)
         return false;
-    if (pari_worker_settle(&crew->pool->worker[index], task->job->tag, task->job->status, task->n, &item))
+    if (pari_worker_settle(&crew->pool->worker[index], task->job, task->job->status, task->n, &item))
         lose_item(crew, index, task, item, end, text);
     if (is_whole(task) || task->is_dropped)
         pari_task_end(crew->pool, task);
     else {
-        task->is_late = false; /* its time begins anew */
         task->job->is_repeat = true;
         atomic_store(&task->job->stop, 0);
         pari_line_push(crew->pool, task, true);
@@ -159,7 +158,7 @@ pari_desk_next_limit(struct pari_crew *crew)
     if (crew->n_limited == 0 || pari_tasks_lock(crew->pool) != 0)
         return 0;
     for (struct par_future *task = crew->futures; task != NULL; task = task->after)
-        if (is_running_with_limit(task) && !task->is_late) {
+        if (is_running_with_limit(task) && !pari_task_is_late(task)) {
             int64_t at = atomic_load(&task->begun) + task->limit;
             next = next == 0 || at < next ? at : next;
         }
@@ -171,9 +170,11 @@ pari_desk_next_limit(struct pari_crew *crew)
 static void
 make_late(struct pari_crew *crew, struct par_future *task)
 {
-    unsigned index = (unsigned)(atomic_load(&task->state) >> 8);
+    uint64_t state = atomic_load(&task->state);
+    unsigned index = (unsigned)((state & ~PARI_TASK_LATE) >> 8);
 
-    task->is_late = true;
+    if ((state & 0xff) != PARI_TASK_RUNNING || !atomic_compare_exchange_strong(&task->state, &state, state | PARI_TASK_LATE))
+        return; /* it has just ended */
     atomic_store(&task->job->stop, 1);
     if (index < crew->pool->n_workers && crew->hand[index].is_running && pari_task_is_with(task, index)) {
         crew->hand[index].is_killed = crew->hand[index].child != NULL;
@@ -189,7 +190,7 @@ pari_desk_expire(struct pari_crew *crew)
     if (crew->n_limited == 0 || pari_tasks_lock(crew->pool) != 0)
         return;
     for (struct par_future *task = crew->futures; task != NULL; task = task->after)
-        if (is_running_with_limit(task) && !task->is_late && now >= atomic_load(&task->begun) + task->limit)
+        if (is_running_with_limit(task) && !pari_task_is_late(task) && now >= atomic_load(&task->begun) + task->limit)
             make_late(crew, task);
     pari_tasks_unlock(crew->pool);
 }

@@ -60,7 +60,7 @@ has_ended(const struct ward *ward)
     int result;
 
     if (ward->is_group && pari_has_ended(ward->pid, ward->pidfd))
-        (void)pari_group_kill(ward->pid, SIGKILL);
+        (void)pari_group_kill(ward->pid, ward->pidfd, SIGKILL);
     result = pari_reap(ward->pid, ward->pidfd, &how);
 
     if (result == 1)

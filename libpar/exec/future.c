@@ -230,7 +230,7 @@ find_failure(const struct pari_job *job, uint64_t item, int state)
 {
     uint64_t n = atomic_load(&job->n_failures);
 
-    for (uint64_t i = 0; i < n && i < job->max_failures; i++) {
+    for (uint64_t i = n < job->max_failures ? n : job->max_failures; i-- > 0;) { /* the last word on it */
         const struct pari_failure *failure = &job->failure[i];
         if (atomic_load(&failure->is_valid) != 0 && failure->index == item && (failure->pid == 0 || state != PAR_FAILED))
             return failure;
@@ -253,7 +253,7 @@ pari_future_item(const struct par_future *future, uint64_t item)
 
     if (status.state == PAR_OK || status.state == PAR_FAILED)
         status.tries++;
-    if (future->is_late && status.state != state_of_late(future)) { /* it ended before its worker did */
+    if (pari_task_is_late(future) && status.state != state_of_late(future)) { /* it ended before its worker did */
         status.state = state_of_late(future);
         (void)snprintf(status.text, sizeof status.text, "%s", future->is_unwanted ? PARI_UNWANTED_TEXT : PARI_LATE_TEXT);
         return status;

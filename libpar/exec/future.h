@@ -33,6 +33,8 @@
 
 enum pari_task_state { PARI_TASK_QUEUED, PARI_TASK_RUNNING, PARI_TASK_ENDED };
 
+#define PARI_TASK_LATE (UINT64_C(1) << 63) /* beside RUNNING, and ENDED: it is not wanted any more */
+
 struct par_future {
     struct pari_handle handle;
     struct pari_job *job; /* NULL: a map in a thread of its own */
@@ -48,8 +50,7 @@ struct par_future {
     int64_t limit;                   /* ns; 0: none */
     unsigned retries;
     unsigned tries;   /* that ended with the worker, of the item that has no outcome yet */
-    bool is_late;     /* its worker is being killed for it */
-    bool is_unwanted; /* not for a limit of its own: it has been terminated */
+    bool is_unwanted; /* set before LATE: not for a limit of its own, it has been terminated */
     bool is_dropped;  /* freed while it ran */
     bool is_called;   /* its callback was */
     bool is_awaiting; /* for its callback */
@@ -65,10 +66,17 @@ pari_task_state(const struct par_future *task)
     return (enum pari_task_state)(atomic_load_explicit(&task->state, memory_order_acquire) & 0xff); /* partner: end_task */
 }
 
+/* Its worker is being killed for it, or was told to stop. */
+static inline bool
+pari_task_is_late(const struct par_future *task)
+{
+    return (atomic_load(&task->state) & PARI_TASK_LATE) != 0;
+}
+
 static inline bool
 pari_task_is_with(const struct par_future *task, unsigned worker)
 {
-    return atomic_load(&task->state) == (PARI_TASK_RUNNING | (uint64_t)worker << 8);
+    return (atomic_load(&task->state) & ~PARI_TASK_LATE) == (PARI_TASK_RUNNING | (uint64_t)worker << 8);
 }
 
 /* ---- ticket.c */

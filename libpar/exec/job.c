@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#define SPARE_TASK_FAILURES 2
 #define SPARE_FAILURES 16 /* par_error() wants one even if the caller gave no room; the dead may leave some unfinished */
 
 int
@@ -85,12 +86,12 @@ pack_strings(char *to, size_t size, const char *const *string, size_t n)
     }
 }
 
-/* Each item of a task can fail or be lost once, and nobody asks for less. */
+/* Each item of a task can fail or be lost once, and nobody asks for less; a worker that dies in the middle of its report leaves that. */
 static size_t
 n_failures(const struct pari_request *r)
 {
     if (r->is_task)
-        return r->n;
+        return 2 * r->n + SPARE_TASK_FAILURES;
     if (r->opts.failures == NULL)
         return SPARE_FAILURES;
     return (r->opts.max_failures < r->n ? r->opts.max_failures : r->n) + SPARE_FAILURES;
@@ -146,6 +147,7 @@ pari_job_new(const struct pari_request *r, unsigned n_workers, enum pari_reach r
     job->divisor = 2 * (uint64_t)n_workers;
     job->deadline = r->opts.deadline;
     job->is_batch = r->is_batch;
+    job->is_task = r->is_task;
     if (copy_in && has_strings)
         pack_strings((char *)job + in, in_bytes + string_bytes, r->in, r->n);
     else if (copy_in && r->in != NULL)

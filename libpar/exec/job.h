@@ -50,6 +50,7 @@ struct pari_job {
     uint64_t tag;     /* of the pass, in the upper bits of every claim */
     par_time deadline;
     bool is_batch;  /* fn is a par_batch_fn */
+    bool is_task;   /* that was submitted */
     bool is_repeat; /* a pass after the first: some items have an outcome */
 
     /* Written by workers. */
@@ -60,9 +61,10 @@ struct pari_job {
     _Alignas(PARI_CACHE_LINE) _Atomic uint32_t stop; /* no further item is to be started */
 };
 
-/* Everything that a worker's claim says: which pass, which item. Never 0. */
+/* Everything that a worker's claim says: which pass, which item, and whether that is not begun since the job is to stop. Never 0. */
 #define PARI_ITEM_BITS 48
-#define PARI_ITEM_MASK ((UINT64_C(1) << PARI_ITEM_BITS) - 1)
+#define PARI_ITEM_MASK ((UINT64_C(1) << (PARI_ITEM_BITS - 1)) - 1)
+#define PARI_CLAIM_STOPPED (UINT64_C(1) << (PARI_ITEM_BITS - 1)) /* par_batch_next's, too */
 
 static inline uint64_t
 pari_claim_tag(uint64_t pass)

@@ -58,8 +58,11 @@ pari_map_lose(struct pari_map *map, unsigned index, const struct pari_end *end, 
 
     pari_job_renew_ctx(map->job, map->request, index);
     if (atomic_load(&record->in) != map->crew->pass ||
-        !pari_worker_settle(record, map->job->tag, map->status, map->request->n, &item))
+        !pari_worker_settle(record, map->job, map->status, map->request->n, &item))
         return;
+    if (map->crew->hand[index].is_killed && map->stop == PARI_STOP_NONE &&
+        (end->code == -SIGKILL || end->code == PAR_EXIT_UNKNOWN))
+        return; /* for the task before, which had ended: this one is handed out again */
     status.index = (size_t)item;
     if (map->crew->hand[index].is_killed && (end->code == -SIGKILL || end->code == PAR_EXIT_UNKNOWN))
         status.state = map->stop == PARI_STOP_DEADLINE ? PAR_TIMED_OUT : PAR_CANCELLED;
@@ -79,7 +82,8 @@ pari_map_lose(struct pari_map *map, unsigned index, const struct pari_end *end, 
 static size_t
 done_since(const struct pari_map *map, const struct pari_worker *record)
 {
-    uint64_t claim = atomic_load(&record->claim) - map->job->tag, first = atomic_load(&record->first) - map->job->tag;
+    uint64_t claim = (atomic_load(&record->claim) & ~PARI_CLAIM_STOPPED) - map->job->tag,
+             first = atomic_load(&record->first) - map->job->tag;
 
     return first <= claim && claim <= map->request->n ? (size_t)(claim - first) : 0;
 }
@@ -278,6 +282,7 @@ reset_counters(struct pari_crew *crew)
 {
     crew->n_done = pari_crew_done(crew);
     for (unsigned i = 0; i < crew->pool->n_workers; i++) {
+        crew->n_done -= atomic_load(&crew->pool->worker[i].tasks); /* they go on counting */
         atomic_store(&crew->pool->worker[i].done, 0);
         atomic_store(&crew->pool->worker[i].failed, 0);
     }

@@ -124,6 +124,19 @@ sort_list(const struct pari_map *map)
         qsort(map->request->opts.failures, map->n_listed, sizeof(par_status), by_index);
 }
 
+/* An item whose worker died between its report and its outcome was run again, and may be reported twice. */
+static void
+drop_doubles(struct pari_map *map)
+{
+    par_status *list = map->request->opts.failures;
+    size_t n = 0;
+
+    for (size_t i = 0; i < map->n_listed; i++)
+        if (n == 0 || list[i].index != list[n - 1].index)
+            list[n++] = list[i];
+    map->n_listed = n;
+}
+
 static void
 list_failures(struct pari_map *map, size_t n_bad)
 {
@@ -138,6 +151,7 @@ list_failures(struct pari_map *map, size_t n_bad)
         if (read_failure(map, slot, &entry))
             pari_map_list(map, &entry);
     sort_list(map);
+    drop_doubles(map);
     n_sorted = map->n_listed;
     for (size_t i = 0; map->n_listed < room && i < map->request->n; i++) {
         uint8_t status = statuses(map)[i];

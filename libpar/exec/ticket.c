@@ -83,8 +83,11 @@ pari_line_remove(par_pool *pool, struct par_future *task)
 void
 pari_task_end(par_pool *pool, struct par_future *task)
 {
+    uint64_t state = atomic_load(&task->state);
+
     atomic_store(&task->ended, atomic_fetch_add(&pool->n_ended, 1) + 1);
-    atomic_store_explicit(&task->state, PARI_TASK_ENDED, memory_order_release); /* partner: pari_task_state */
+    while (!atomic_compare_exchange_weak(&task->state, &state, PARI_TASK_ENDED | (state & PARI_TASK_LATE)))
+        ; /* partner: pari_task_state */
 }
 
 /* ---- the worker */

@@ -25,6 +25,7 @@
 
 #define ENDING_SLICE 200000 /* ns; a process whose alive word is marked can be reaped some microseconds later */
 #define MIXED_SLICE 1000000
+#define FUTURE_SLICE 20000000
 #define FIRST_SLICE 10000000 /* also the last one of what is not slept on */
 #define LAST_SLICE 500000000
 
@@ -36,6 +37,7 @@ struct waiting {
     unsigned n_words;
     bool is_partial; /* more than there are words for */
     bool is_ending;  /* some process is about to be gone */
+    bool has_future; /* whose worker may die: that is found by looking */
     int64_t slice;
 };
 
@@ -70,8 +72,6 @@ look_at_process(const par_process *process)
 static int
 look_at_future(par_future *future)
 {
-    if (future->crew != NULL)
-        pari_desk_visit(future->crew);
     return answer_of(par_future_wait(&future, 1, PAR_ALL, PAR_NOWAIT) < 0 ? -1 : 0);
 }
 
@@ -90,6 +90,7 @@ look(const par_waitable *one)
 static ssize_t
 look_at_all(struct waiting *w)
 {
+    const struct pari_crew *visited = NULL;
     ssize_t n_ready = 0;
     size_t fd = 0;
 
@@ -97,7 +98,12 @@ look_at_all(struct waiting *w)
         (void)pari_fd_poll_all(w->poll, w->n_fds, 0); /* interrupted: nothing is ready yet */
     for (size_t i = 0; i < w->n; i++) {
         par_waitable *one = &w->list[i];
-        int result = one->events != 0 ? w->poll[fd++].revents != 0 : look(one);
+        struct pari_crew *crew = one->future != NULL ? one->future->crew : NULL;
+        int result;
+        if (crew != NULL && crew != visited)
+            pari_desk_visit(crew); /* once for all futures of a pool, mostly */
+        visited = crew != NULL ? crew : visited;
+        result = one->events != 0 ? w->poll[fd++].revents != 0 : look(one);
         if (result < 0)
             return -1;
         one->is_ready = result == 1;
@@ -113,6 +119,9 @@ add_word(struct waiting *w, struct pari_word word)
 {
     if (word.word == NULL)
         return;
+    for (unsigned i = 0; i < w->n_words; i++)
+        if (w->word[i].word == word.word)
+            return; /* futures of one pool, ends whose peers are in one process */
     if (w->n_words < PARI_MAX_WORDS)
         w->word[w->n_words++] = word;
     else
@@ -174,6 +183,8 @@ next_slice(struct waiting *w)
 
     if (w->is_ending)
         return ENDING_SLICE;
+    if (w->has_future)
+        return FUTURE_SLICE;
     w->slice = w->slice == 0 || !is_whole ? FIRST_SLICE : w->slice * 2 < LAST_SLICE ? w->slice * 2 : LAST_SLICE;
     return w->slice;
 }
@@ -250,6 +261,7 @@ begin(struct waiting *w)
             return -1;
         w->list[i].is_ready = false;
         w->n_fds += w->list[i].events != 0;
+        w->has_future = w->has_future || w->list[i].future != NULL;
     }
     if (w->n_fds == 0)
         return 0;

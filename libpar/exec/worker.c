@@ -44,6 +44,7 @@ struct plan {
     size_t in_size, out_size;
     void *ctx;
     _Atomic uint8_t *status;
+    _Atomic uint64_t *done;
     uint64_t tag;
     bool has_strings, is_batch;
 };
@@ -90,6 +91,7 @@ plan_of(struct pari_seat *seat)
         .tag = job->tag,
         .has_strings = has_strings,
         .is_batch = job->is_batch,
+        .done = job->is_task ? &seat->record->tasks : &seat->record->done,
     };
 }
 
@@ -130,6 +132,13 @@ report_failure(struct pari_seat *seat, uint64_t item, int code)
     atomic_store_explicit(&failure->is_valid, 1, memory_order_release); /* partner: the mapper's list of failures */
 }
 
+/* To a counter of our own, which others read for progress only. */
+static void
+add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_release);
+}
+
 /* The rarer outcomes: a failure, or a result that consists of blocks of its own. */
 static void
 settle(struct pari_seat *seat, uint64_t item, int code)
@@ -144,8 +153,8 @@ settle(struct pari_seat *seat, uint64_t item, int code)
     }
     pari_seat_free_blocks(seat);
     report_failure(seat, item, code);
-    atomic_store_explicit(&record->failed, atomic_load_explicit(&record->failed, memory_order_relaxed) + 1,
-                          memory_order_relaxed); /* read for progress only */
+    if (!seat->job->is_task)
+        add(&record->failed, 1);
     atomic_store_explicit(status, PARI_FINAL(PAR_FAILED), memory_order_release);
 }
 
@@ -188,8 +197,7 @@ finish_batch(struct pari_worker *record, const struct plan *plan, uint64_t first
     memset((uint8_t *)plan->status + first, PARI_FINAL(PAR_OK), (size_t)(at - first)); /* the mapper looks when we have left */
     atomic_store_explicit(&record->first, plan->tag | at,
                           memory_order_release); /* partner: done_since, not to count them twice */
-    atomic_store_explicit(&record->done, atomic_load_explicit(&record->done, memory_order_relaxed) + (at - first),
-                          memory_order_release);
+    add(plan->done, at - first);
 }
 
 /* Again, with what has been said of it. */
@@ -234,7 +242,8 @@ run_batch(struct pari_seat *seat, const struct plan *plan, uint64_t first, uint6
     struct pari_worker *record = seat->record;
     const _Atomic uint32_t *stop = &seat->job->stop;
     par_batch batch = { (uint64_t *)&record->claim, (const uint32_t *)stop, plan->tag | first, (size_t)(end - first) };
-    uint64_t at;
+    uint64_t claim, at;
+    bool is_begun;
     int code;
 
     atomic_store_explicit(&record->first, plan->tag | first, memory_order_relaxed); /* these three are read after our death */
@@ -244,16 +253,20 @@ run_batch(struct pari_seat *seat, const struct plan *plan, uint64_t first, uint6
     atomic_signal_fence(memory_order_seq_cst);
     code = plan->is_batch ? call_batch(plan, first, batch) : call_each(seat, plan, first, batch);
     atomic_signal_fence(memory_order_seq_cst);
-    at = atomic_load_explicit(&record->claim, memory_order_relaxed) & PARI_ITEM_MASK; /* our own store */
+    claim = atomic_load_explicit(&record->claim, memory_order_relaxed); /* our own store */
+    at = claim & PARI_ITEM_MASK;
     if (at < first || at > end)
         at = first; /* it has claimed what is not there */
-    if (code != 0 && at == end)
-        claim_last(seat, plan, --at); /* it has failed behind its last item */
+    is_begun = at < end && (claim & PARI_CLAIM_STOPPED) == 0;
+    if (code != 0 && !is_begun && at > first) { /* it has failed behind the last one that it had begun */
+        claim_last(seat, plan, --at);
+        is_begun = true;
+    }
     finish_batch(record, plan, first, at);
-    if (at == end || (code == 0 && seat->n_blocks == 0 && atomic_load_explicit(stop, memory_order_relaxed) != 0))
-        return at;          /* if not the end, par_batch_next said that it is to stop, and `at` has not begun */
-    settle(seat, at, code); /* the last one that it has begun: failed, or good, since it wanted no further one */
-    atomic_store_explicit(&record->done, atomic_load_explicit(&record->done, memory_order_relaxed) + 1, memory_order_relaxed);
+    if (!is_begun)
+        return at;
+    settle(seat, at, code); /* failed, or good, since it wanted no further one */
+    add(plan->done, 1);
     return at + 1;
 }
 
@@ -271,20 +284,21 @@ pari_worker_run_items(struct pari_seat *seat, uint64_t first, uint64_t end)
 }
 
 bool
-pari_worker_settle(struct pari_worker *record, uint64_t tag, _Atomic uint8_t *status, uint64_t n, uint64_t *claimed)
+pari_worker_settle(struct pari_worker *record, const struct pari_job *job, _Atomic uint8_t *status, uint64_t n,
+                   uint64_t *claimed)
 {
-    uint64_t claim = atomic_load(&record->claim) - tag, first = atomic_load(&record->first) - tag,
-             end = atomic_load(&record->end) - tag;
+    uint64_t word = atomic_load(&record->claim), claim = (word & ~PARI_CLAIM_STOPPED) - job->tag,
+             first = atomic_load(&record->first) - job->tag, end = atomic_load(&record->end) - job->tag;
 
     if (first > claim || claim > end || end > n) /* another job's, or none */
         return false;
     for (uint64_t i = first; i < claim; i++)
         if (atomic_load(&status[i]) == 0) {
             atomic_store(&status[i], PARI_FINAL(PAR_OK));
-            atomic_fetch_add(&record->done, 1);
+            atomic_fetch_add(job->is_task ? &record->tasks : &record->done, 1);
         }
     *claimed = claim;
-    return claim < end && atomic_load(&status[claim]) == 0;
+    return claim < end && (word & PARI_CLAIM_STOPPED) == 0 && atomic_load(&status[claim]) == 0;
 }
 
 /* ---- the loop */

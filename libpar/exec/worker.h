@@ -24,12 +24,13 @@ struct pari_worker {
     _Atomic uint64_t in;    /* the pass it is in; 0: it touches no job */
     _Atomic uint64_t done;  /* items finished in this job, failed ones included */
     _Atomic uint64_t failed;
+    _Atomic uint64_t tasks;  /* items of tasks that were submitted, which are none of a map's */
     _Atomic uint64_t member; /* a process worker; 0: none, or a thread. Written by the creator */
     _Atomic uint32_t phase;
     _Atomic int32_t refusal;      /* what the initializer returned */
     _Atomic uint32_t has_retired; /* it has run max_tasks items and ends: no death */
     _Atomic uint64_t first, end;  /* as claims: what lies between first and the claim is done, at the end nothing is claimed */
-    char pad[128 - 72];
+    char pad[128 - 80];
 };
 
 static_assert(sizeof(struct pari_worker) == 128, "workers do not share cache lines");
@@ -87,7 +88,8 @@ void pari_worker_run_items(struct pari_seat *seat, uint64_t first, uint64_t end)
 
 /* By the creator, of a worker that has died: what it had done of the items that it was with has this status. False: it had claimed none
  * beyond. `n` items has the job. */
-bool pari_worker_settle(struct pari_worker *record, uint64_t tag, _Atomic uint8_t *status, uint64_t n, uint64_t *claimed);
+bool pari_worker_settle(struct pari_worker *record, const struct pari_job *job, _Atomic uint8_t *status, uint64_t n,
+                        uint64_t *claimed);
 
 /* Free what the running task has allocated: it has failed. */
 void pari_seat_free_blocks(struct pari_seat *seat);

@@ -54,8 +54,10 @@ give(par_manager *manager, const char *type, void *block, void (*drop)(void *blo
         return true;
     if (pari_heap_withdraw(block, offer))
         drop(block);
+    else if (error == EPIPE && pari_member_is_dead(server.member))
+        drop(block); /* it was taken by one that has died since, and nobody else knows of it */
     else
-        pari_client_tell(&server, "release", par_tuple(address_of(block))); /* it was taken, which we did not hear */
+        pari_client_tell(&server, "release", par_tuple(address_of(block), par_int((int64_t)offer))); /* taken, unheard */
     errno = error;
     return false;
 }
@@ -63,6 +65,7 @@ give(par_manager *manager, const char *type, void *block, void (*drop)(void *blo
 static void
 drop_queue(void *queue)
 {
+    pari_queue_inherit(queue); /* the server may have been its maker for a while */
     par_queue_free(queue);
 }
 

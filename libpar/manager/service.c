@@ -237,6 +237,7 @@ make_typed(struct pari_service *service, const par_manager_type *type, const par
         state = par_obj_type(arg) == PAR_TUPLE ? type->create(arg) : NULL;
     if (state == NULL || pari_store_add_typed(&service->store, type, state, ident) != 0)
         return NULL;
+    pari_store_find(&service->store, ident)->offer = (uint64_t)par_obj_as_int(par_obj_item(args, 2), 0);
     names = names_of(type);
     if (names == NULL)
         pari_store_release(&service->store, pari_store_find(&service->store, ident));
@@ -333,13 +334,15 @@ name_kept(struct pari_service *service, par_obj *args, struct pari_buffer *out)
     return name != NULL ? answer_new(out, par_str(name)) : refuse_errno(out, NULL);
 }
 
+/* (address), or (address, offer) by a client that has not heard of what it offered: there may be another one by now. */
 static int
 release_kept(struct pari_service *service, par_obj *args, struct pari_buffer *out)
 {
     const char *name = name_of_kept(service, args);
     struct pari_object *object = name != NULL ? pari_store_find(&service->store, name) : NULL;
+    uint64_t offer = (uint64_t)par_obj_as_int(par_obj_item(args, 1), 0);
 
-    if (object == NULL || object->references == 0) {
+    if (object == NULL || object->references == 0 || (offer != 0 && offer != object->offer)) {
         errno = ENOENT;
         return refuse_errno(out, NULL);
     }

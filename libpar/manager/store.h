@@ -18,6 +18,7 @@ struct pari_object {
     void *state;                  /* what the type has made: no other object of the store has the same */
     uint32_t references;          /* proxies' owners: at zero it is dropped, unless the value of another one names it */
     uint32_t generation;
+    uint64_t offer;   /* of what is kept: its client's number */
     size_t next_free; /* index + 1: of a free place; while marking, of a marked object whose value is to be looked at */
     bool is_marked;
 };

@@ -316,17 +316,18 @@ pari_fd_lifeline(int line[2])
 }
 
 int
-pari_fd_die_with(int fd)
+pari_fd_die_with(int fd, bool with_group)
 {
     struct pollfd one = { .fd = fd, .events = POLLIN, .revents = 0 };
+    pid_t who = with_group ? -getpid() : getpid();
 
     if (pari_fault(PARI_CALL_SIGIO))
         return -1;
-    if (fcntl(fd, F_SETOWN, getpid()) != 0 || fcntl(fd, F_SETSIG, SIGKILL) != 0 ||
+    if (fcntl(fd, F_SETOWN, who) != 0 || fcntl(fd, F_SETSIG, SIGKILL) != 0 ||
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_ASYNC) != 0)
         return -1;
     if (poll(&one, 1, 0) > 0) /* the parent was gone before the kernel was told */
-        (void)kill(getpid(), SIGKILL);
+        (void)kill(who, SIGKILL);
     return 0;
 }
 

@@ -24,7 +24,8 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
-#define WORTH_A_CALL 65536 /* bytes: fewer pages are not */
+#define WORTH_A_CALL 65536       /* bytes: fewer pages are not */
+#define MOST_AT_ONCE (16u << 20) /* not all may be written after all */
 
 void *
 pari_malloc(size_t size)
@@ -46,6 +47,8 @@ pari_populate(void *p, size_t size)
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)p & ~(page - 1);
     int saved = errno;
 
+    if (size > MOST_AT_ONCE)
+        size = MOST_AT_ONCE;
     if (size >= WORTH_A_CALL)
         (void)madvise((void *)start, (uintptr_t)p + size - start, MADV_POPULATE_WRITE);
     errno = saved;

@@ -318,7 +318,7 @@ int pari_fd_poll(int fd, short events, int64_t until); /* 1 ready, 0 not before 
 /* The life line of a daemon: the parent keeps line[0] open for life and the child calls pari_fd_die_with on line[1], after which
  * the kernel sends the child SIGKILL once the parent is gone, also when the child makes no call. */
 int pari_fd_lifeline(int line[2]); /* both tracked */
-int pari_fd_die_with(int fd);
+int pari_fd_die_with(int fd, bool with_group);
 int pari_fd_devnull(int as); /* open /dev/null as descriptor `as` */
 
 /* ---- files with names in /dev/shm (named.c) */
@@ -355,11 +355,12 @@ bool pari_pidfd_exit(int pidfd, struct pari_exit *how); /* of one that somebody 
 int pari_kill(pid_t pid, int pidfd, int signal);        /* through the pidfd if there is one; already ended is 0 */
 bool pari_pid_exists(pid_t pid);                        /* also a thread's id; true when in doubt */
 bool pari_pid_has_ended(pid_t pid);                     /* reaped or not, anyone's child; false when in doubt */
-int pari_set_stdio(const int fd[3]);            /* descriptors 0 to 2 are these from now on; where it is 0: what they are */
-int pari_group_begin(void);                     /* of this process's own */
-bool pari_group_kill(pid_t leader, int signal); /* who is not reaped yet; false: it has not begun its group */
-bool pari_has_ended(pid_t pid, int pidfd);      /* a child; it is not reaped */
-void pari_set_name(const char *name);           /* of this thread, as ps and top show it: its first 15 bytes */
+int pari_set_stdio(const int fd[3]); /* descriptors 0 to 2 are these from now on; where it is 0: what they are */
+int pari_group_begin(void);          /* of this process's own */
+bool pari_group_kill(pid_t leader, int pidfd, int signal); /* false: nobody was hit, or nobody knows whether it is that group */
+bool pari_leads_group(pid_t pid);
+bool pari_has_ended(pid_t pid, int pidfd);              /* a child; it is not reaped */
+void pari_set_name(const char *name);                   /* of this thread, as ps and top show it: its first 15 bytes */
 void pari_exit_now(int code) __attribute__((noreturn)); /* _exit */
 int pari_n_cpus(void);                                  /* affinity and cgroup quota */
 int pari_cpu(void);                                     /* where this thread runs just now; -1: not known */

@@ -27,6 +27,7 @@
 #define SYS_pidfd_open 434
 #endif
 #define WAIT_PIDFD 3 /* P_PIDFD, which older headers lack */
+#define TO_GROUP 4   /* PIDFD_SIGNAL_PROCESS_GROUP */
 
 #define MAX_AT_FORK 16
 
@@ -211,7 +212,7 @@ pari_kill(pid_t pid, int pidfd, int signal)
         result = pari_fault(PARI_CALL_PIDFD_SIGNAL) ? -1 : syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
         if (result == 0 || errno == ESRCH)
             return 0;
-        if (errno != ENOSYS && errno != EPERM)
+        if (errno != ENOSYS && errno != EPERM && errno != EBADF) /* EBADF: the program has closed it */
             return -1;
     }
     result = kill(pid, signal);
@@ -239,14 +240,25 @@ pari_pid_has_ended(pid_t pid)
     return has_ended;
 }
 
+/* Without reaping it: 1 it is a child of ours that has ended, 0 that has not, -1 there is no such child any more. */
+static int
+look_at_child(pid_t pid, int pidfd)
+{
+    siginfo_t info = { .si_pid = 0 };
+    int result = pidfd < 0 ? -1 : waitid((idtype_t)WAIT_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT);
+
+    if (pidfd < 0 || (result != 0 && errno != ECHILD)) /* the program has closed our descriptor, or an old kernel */
+        result = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
+    return result != 0 ? -1 : info.si_pid == pid;
+}
+
 bool
 pari_has_ended(pid_t pid, int pidfd)
 {
-    siginfo_t info = { .si_pid = 0 };
+    int saved = errno, seen = look_at_child(pid, pidfd);
 
-    if (pidfd >= 0)
-        return pari_fd_poll(pidfd, POLLIN, 0) == 1;
-    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
+    errno = saved;
+    return seen == 1;
 }
 
 int
@@ -255,14 +267,28 @@ pari_group_begin(void)
     return setpgid(0, 0);
 }
 
+/* Through the descriptor the group is meant whose number the leader had, also when that is reaped (Linux 6.9). Without it the number is
+ * the group's for certain only while the leader is a child of ours that was not reaped. */
 bool
-pari_group_kill(pid_t leader, int signal)
+pari_group_kill(pid_t leader, int pidfd, int signal)
 {
     int saved = errno;
-    bool is_there = kill(-leader, signal) == 0;
+    bool is_there = pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, TO_GROUP) == 0;
 
+    if (!is_there && look_at_child(leader, pidfd) >= 0)
+        is_there = kill(-leader, signal) == 0;
     errno = saved;
     return is_there;
+}
+
+bool
+pari_leads_group(pid_t pid)
+{
+    int saved = errno;
+    bool leads = getpgid(pid) == pid;
+
+    errno = saved;
+    return leads;
 }
 
 /* Copies of those that may be written over; -1: there is no room for one. */
