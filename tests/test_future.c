@@ -720,6 +720,37 @@ START_TEST(terminate_by_another_thread_than_the_one_that_waits)
 END_TEST
 
 static int
+see_no_task(const par_progress *progress, void *arg)
+{
+    (void)arg;
+    ck_assert(progress->done <= progress->total);
+    return 0;
+}
+
+/* Maps run while tasks are terminated right at their end: a worker that is killed for one may be with an item of a map by then, which is
+ * run by another one. And a map's progress counts no tasks. */
+START_TEST(map_beside_tasks_that_are_terminated_is_whole)
+{
+    int in[40], i = 0;
+    long out[40];
+    par_time start = par_now();
+    make_pool(PAR_PROCESSES, 2);
+    for (int k = 0; k < 40; k++)
+        in[k] = k;
+    while (par_since(start) < 1) {
+        par_future *task = submit_square(i++);
+        if (i % 3 == 0)
+            nap();
+        ck_assert(par_future_terminate(task) == 0 || errno == EALREADY);
+        ck_assert_int_eq(par_pool_map_with(pool, square, in, out, 40, &(par_job_opts){ .progress = see_no_task }), 0);
+        ck_assert_int_eq(out[39], 39 * 39);
+        par_future_free(task);
+    }
+    par_pool_free(pool);
+}
+END_TEST
+
+static int
 die_on_seven(const void *in, void *out, void *ctx)
 {
     if (*(const int *)in % 10 == 7)
@@ -851,6 +882,7 @@ main(void)
     tcase_add_test(deaths, time_limit_ends_the_task_and_no_other);
     tcase_add_loop_test(deaths, terminate_ends_the_running_task_and_no_other, 0, 2);
     tcase_add_test(deaths, terminate_by_another_thread_than_the_one_that_waits);
+    tcase_add_test(deaths, map_beside_tasks_that_are_terminated_is_whole);
     tcase_add_test(deaths, stream_names_the_items_that_died_in_chunks);
     tcase_add_test(deaths, broken_pool_ends_all_futures);
     tcase_add_test(deaths, supervised_pool_replaces_workers_by_itself);

@@ -231,6 +231,42 @@ START_TEST(deadline_ends_batches_between_two_items)
 }
 END_TEST
 
+static int
+fail_when_stopped(const void *items, void *results, par_batch batch, void *ctx)
+{
+    size_t i = 0;
+
+    (void)items;
+    for (; par_batch_next(batch, i); i++) {
+        nap();
+        ((int *)results)[i] = 1;
+        atomic_store((_Atomic int *)ctx, (int)par_task_index());
+    }
+    return 7;
+}
+
+/* The item that was given last is the one that has failed, not the one that was refused. */
+START_TEST(task_that_fails_when_it_is_stopped_fails_its_last_item)
+{
+    par_pool *pool = par_pool_new(&(par_pool_opts){ .backend = _i, .workers = 1 });
+    _Atomic int *last = (_Atomic int *)par_value(int);
+    int *out = par_array(int, 100000);
+    par_status failure;
+    ck_assert_int_gt(par_pool_map_batches_sized(pool, fail_when_stopped, NULL, 0, out, sizeof *out, 100000,
+                                                &(par_job_opts){ .ctx = (void *)last,
+                                                                 .chunk = 100000,
+                                                                 .failures = &failure,
+                                                                 .max_failures = 1,
+                                                                 .deadline = par_in(0.05) }),
+                     0);
+    ck_assert_int_eq(failure.state, PAR_FAILED);
+    ck_assert_uint_eq(failure.index, (size_t)atomic_load(last));
+    par_shared_free(out);
+    par_shared_free((void *)last);
+    par_pool_free(pool);
+}
+END_TEST
+
 static size_t most_seen;
 
 static int
@@ -410,6 +446,7 @@ main(void)
     tcase_add_loop_test(every, wrong_use_of_batches, PAR_PROCESSES, PAR_SERIAL + 1);
     tcase_add_loop_test(every, deadline_ends_batches_between_two_items, PAR_PROCESSES, PAR_THREADS + 1);
     tcase_add_loop_test(every, progress_is_seen_inside_a_batch, PAR_PROCESSES, PAR_THREADS + 1);
+    tcase_add_loop_test(every, task_that_fails_when_it_is_stopped_fails_its_last_item, PAR_PROCESSES, PAR_THREADS + 1);
     tcase_add_loop_test(threads, batches_give_what_a_map_gives, PAR_THREADS, PAR_SERIAL + 1);
     tcase_add_loop_test(threads, item_that_fails_is_named_and_the_rest_goes_on, PAR_THREADS, PAR_SERIAL + 1);
     tcase_add_loop_test(threads, progress_is_seen_inside_a_batch, PAR_THREADS, PAR_SERIAL);

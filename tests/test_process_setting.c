@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "../libpar/os/os.h"
 
@@ -251,6 +252,105 @@ START_TEST(killed_leader_takes_its_group_along)
 }
 END_TEST
 
+/* With SIGCHLD ignored nobody reaps the leader, and its number is anybody's at once. */
+START_TEST(group_ends_although_its_leader_is_not_reaped)
+{
+    struct tree *tree = par_value(struct tree);
+    fixture_expect_orphans();
+    signal(SIGCHLD, SIG_IGN);
+    par_process *process = grow_tree(PAR_FORK, tree);
+    ck_assert_int_eq(kill(atomic_load(&tree->leader), SIGKILL), 0);
+    ck_assert_int_eq(par_process_join(process, SOON), 0);
+    par_process_free(process);
+    if (kill(atomic_load(&tree->twig), 0) == 0 && !pari_pid_has_ended(atomic_load(&tree->twig)))
+        kill(atomic_load(&tree->twig), SIGKILL); /* kernels before 6.9 */
+    par_shared_free(tree);
+}
+END_TEST
+
+START_TEST(group_lives_though_its_descriptor_was_closed)
+{
+    struct tree *tree = par_value(struct tree);
+    fixture_expect_orphans();
+    par_process *process = grow_tree(PAR_FORK, tree);
+    int fd = par_process_fileno(process), null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(dup3(null, fd, O_CLOEXEC), fd); /* it is something else now, and always readable */
+    for (int i = 0; i < 3; i++)
+        ck_assert(par_process_is_alive(process));
+    ck_assert(!pari_pid_has_ended(atomic_load(&tree->twig)));
+    atomic_store(&tree->may_end, 1);
+    ck_assert_int_eq(finish(process), 9);
+    while (!pari_pid_has_ended(atomic_load(&tree->twig)))
+        nap();
+    close(null);
+    par_shared_free(tree);
+}
+END_TEST
+
+struct household {
+    struct tree *tree;
+    int method;
+};
+
+static int
+have_a_group(void *arg)
+{
+    struct household *household = arg;
+
+    return par_process_start(grow, household->tree, 0,
+                             &(par_process_opts){ .start_method = household->method, .group = true, .daemon = true }) != NULL
+               ? stay(NULL)
+               : 1;
+}
+
+START_TEST(group_of_a_daemon_ends_with_its_parent)
+{
+    struct household household = { par_value(struct tree), _i };
+    fixture_expect_orphans();
+    par_process *parent = start(_i, have_a_group, &household, sizeof household);
+    while (atomic_load(&household.tree->leader) == 0 || atomic_load(&household.tree->twig) == 0)
+        nap();
+    ck_assert_int_eq(par_process_kill(parent), 0);
+    ck_assert_int_eq(finish(parent), -SIGKILL);
+    while (!pari_pid_has_ended(atomic_load(&household.tree->leader)) || !pari_pid_has_ended(atomic_load(&household.tree->twig)))
+        nap();
+    par_shared_free(household.tree);
+    par_forkserver_stop();
+}
+END_TEST
+
+static int
+leave_group(void *arg)
+{
+    struct tree *tree = arg;
+    pid_t twig = fork();
+
+    if (twig == 0) {
+        atomic_store(&tree->twig, getpid());
+        (void)stay(NULL);
+    }
+    if (setpgid(0, getpgid(getppid())) != 0) /* a leader may: it is not that of a session */
+        return 1;
+    atomic_store(&tree->leader, getpid());
+    return stay(NULL);
+}
+
+START_TEST(leader_that_has_left_its_group_is_signalled)
+{
+    struct tree *tree = par_value(struct tree);
+    fixture_expect_orphans();
+    par_process *process = par_process_start(leave_group, tree, 0, &(par_process_opts){ .start_method = _i, .group = true });
+    while (atomic_load(&tree->leader) == 0 || atomic_load(&tree->twig) == 0)
+        nap();
+    ck_assert_int_eq(par_process_kill(process), 0);
+    ck_assert_int_eq(finish(process), -SIGKILL);
+    while (!pari_pid_has_ended(atomic_load(&tree->twig)))
+        nap();
+    par_shared_free(tree);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -267,5 +367,9 @@ main(void)
     tcase_add_loop_test(every, group_ends_with_its_leader, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, signals_go_to_the_whole_group, PAR_FORK, PAR_FORKSERVER + 1);
     tcase_add_loop_test(every, killed_leader_takes_its_group_along, PAR_FORK, PAR_FORKSERVER + 1);
+    tcase_add_loop_test(every, group_of_a_daemon_ends_with_its_parent, PAR_FORK, PAR_FORKSERVER + 1);
+    tcase_add_loop_test(every, leader_that_has_left_its_group_is_signalled, PAR_FORK, PAR_SPAWN + 1);
+    tcase_add_test(every, group_ends_although_its_leader_is_not_reaped);
+    tcase_add_test(every, group_lives_though_its_descriptor_was_closed);
     return fixture_run(suite);
 }
