@@ -325,6 +325,8 @@ static bool
 adopt(pari_member member, unsigned attempt, struct pari_child *child)
 {
     int64_t end = pari_now_ns() + PATIENCE_NS;
+    bool is_zombie, has_lived;
+    struct pari_exit how;
 
     child->pid = pari_member_void(member, attempt);
     if (child->pid == 0)
@@ -335,9 +337,15 @@ adopt(pari_member member, unsigned attempt, struct pari_child *child)
         pari_pause();
     if (!pari_member_is_dead(member))
         return true;
+    is_zombie = pari_has_ended(child->pid, child->pidfd); /* it has come to us, who take orphans in */
+    has_lived = pari_member_void(member, attempt) != 0;
+    if (is_zombie && has_lived)
+        return true;
+    if (is_zombie)
+        (void)pari_reap(child->pid, child->pidfd, &how);
     pari_fd_close(child->pidfd);
     child->pidfd = -1;
-    return pari_member_void(member, attempt) != 0;
+    return has_lived;
 }
 
 static int
