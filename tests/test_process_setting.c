@@ -184,13 +184,14 @@ static int
 grow(void *arg)
 {
     struct tree *tree = arg;
-    pid_t twig = fork();
+    pid_t twig;
 
+    (void)signal(SIGTERM, SIG_DFL); /* a fork has the test program's handlers */
+    twig = fork();
     if (twig == 0) {
         atomic_store(&tree->twig, getpid());
         (void)stay(NULL);
     }
-    (void)signal(SIGTERM, SIG_DFL);
     atomic_store(&tree->group, getpgid(0));
     atomic_store(&tree->leader, getpid());
     while (atomic_load(&tree->may_end) == 0)

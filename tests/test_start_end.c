@@ -298,7 +298,7 @@ kill_workers(void *arg)
     while (atomic_load(&ledger->is_over) == 0) {
         pid_t victim = atomic_exchange(&ledger->victim, 0);
         if (victim != 0)
-            fixture_kill_after_us(victim, fixture_random_below(2000));
+            fixture_kill_after_us(victim, fixture_random_below(8000));
         nap();
     }
     return 0;

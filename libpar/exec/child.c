@@ -261,6 +261,17 @@ reap_foster(struct pari_child *child)
     return true;
 }
 
+/* What is left of a group ends before its leader is reaped: until then its number is nobody else's. False: the leader runs. */
+static bool
+end_group(const struct pari_child *child)
+{
+    int ended = pari_has_ended(child->pid, child->pidfd);
+
+    if (ended != 0)
+        (void)pari_group_kill(child->pid, child->pidfd, SIGKILL);
+    return ended != 0;
+}
+
 /* Under the private lock. True if its end has been found just now: the caller then releases its member, without the lock. */
 static bool
 reap(struct pari_child *child)
@@ -272,8 +283,8 @@ reap(struct pari_child *child)
         return false;
     if (child->foster != 0)
         return reap_foster(child);
-    if (child->is_group && pari_has_ended(child->pid, child->pidfd))
-        (void)pari_group_kill(child->pid, child->pidfd, SIGKILL); /* the group keeps its number until its leader is reaped */
+    if (child->is_group && !end_group(child))
+        return false;
     result = pari_reap(child->pid, child->pidfd, &how);
     if (result < 0 && errno != ECHILD) /* the program has closed our pidfd */
         result = pari_reap(child->pid, -1, &how);

@@ -59,7 +59,9 @@ has_ended(const struct ward *ward)
     struct pari_exit how = { PAR_EXIT_UNKNOWN };
     int result;
 
-    if (ward->is_group && pari_has_ended(ward->pid, ward->pidfd))
+    if (ward->is_group && pari_has_ended(ward->pid, ward->pidfd) == 0)
+        return false;
+    if (ward->is_group)
         (void)pari_group_kill(ward->pid, ward->pidfd, SIGKILL);
     result = pari_reap(ward->pid, ward->pidfd, &how);
 
@@ -337,7 +339,7 @@ adopt(pari_member member, unsigned attempt, struct pari_child *child)
         pari_pause();
     if (!pari_member_is_dead(member))
         return true;
-    is_zombie = pari_has_ended(child->pid, child->pidfd); /* it has come to us, who take orphans in */
+    is_zombie = pari_has_ended(child->pid, child->pidfd) == 1; /* it has come to us, who take orphans in */
     has_lived = pari_member_void(member, attempt) != 0;
     if (is_zombie && has_lived)
         return true;

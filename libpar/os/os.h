@@ -359,7 +359,8 @@ int pari_set_stdio(const int fd[3]); /* descriptors 0 to 2 are these from now on
 int pari_group_begin(void);          /* of this process's own */
 bool pari_group_kill(pid_t leader, int pidfd, int signal); /* false: nobody was hit, or nobody knows whether it is that group */
 bool pari_leads_group(pid_t pid);
-bool pari_has_ended(pid_t pid, int pidfd);              /* a child; it is not reaped */
+int pari_has_ended(pid_t pid,
+                   int pidfd); /* 1: a child of ours that is not reaped; 0: it runs; -1: there is no such child any more */
 void pari_set_name(const char *name);                   /* of this thread, as ps and top show it: its first 15 bytes */
 void pari_exit_now(int code) __attribute__((noreturn)); /* _exit */
 int pari_n_cpus(void);                                  /* affinity and cgroup quota */

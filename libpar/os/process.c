@@ -252,13 +252,13 @@ look_at_child(pid_t pid, int pidfd)
     return result != 0 ? -1 : info.si_pid == pid;
 }
 
-bool
+int
 pari_has_ended(pid_t pid, int pidfd)
 {
     int saved = errno, seen = look_at_child(pid, pidfd);
 
     errno = saved;
-    return seen == 1;
+    return seen;
 }
 
 int
