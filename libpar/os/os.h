@@ -231,6 +231,7 @@ extern _Thread_local struct pari_locker {
     pid_t tid;       /* 0: not asked yet */
     unsigned n_held; /* robust mutexes: the kernel walks 2048 of a dead thread and no more */
 } pari_locker;
+#define PARI_MAX_HELD 1024 /* what a caller of ours may have in n_held */
 
 static inline pid_t pari_tid(void);
 

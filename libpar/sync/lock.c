@@ -13,8 +13,6 @@
 #include "line.h"
 #include "lock.h"
 
-#define MAX_HELD 1024 /* the kernel walks 2048 robust locks of a dead thread and no more */
-
 struct lock_state {
     _Atomic int32_t holder; /* pid; 0 outside acquire .. release. On the mutex's line, as the next one */
     uint32_t is_fair;
@@ -83,7 +81,7 @@ acquire(struct pari_cell *cell, par_time deadline)
 {
     if (pari_self() == 0)
         return -1;
-    if (pari_unlikely(pari_locker.n_held >= MAX_HELD))
+    if (pari_unlikely(pari_locker.n_held >= PARI_MAX_HELD))
         return pari_fail(pari_mutex_is_mine(&cell->mutex) ? EDEADLK : ENOLCK);
     return pari_unlikely(state_of(cell)->is_fair) ? take_in_turn(cell, deadline) : take(cell, deadline);
 }

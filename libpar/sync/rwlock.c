@@ -15,7 +15,6 @@
 
 #include "../shm/shm.h"
 
-#define MAX_HELD 1024 /* as for locks */
 #define STANDARD_READERS 64
 
 struct reader { /* a process; a line of its own, which it alone changes */
@@ -111,7 +110,7 @@ enter(struct pari_cell *cell, par_time deadline)
 {
     int held;
 
-    if (pari_unlikely(pari_locker.n_held >= MAX_HELD))
+    if (pari_unlikely(pari_locker.n_held >= PARI_MAX_HELD))
         return pari_fail(pari_mutex_is_mine(&cell->mutex) ? EDEADLK : ENOLCK);
     held = pari_mutex_lock(&cell->mutex, deadline);
     if (pari_unlikely(held == PARI_HELD_AFTER_DEATH))
