@@ -30,7 +30,8 @@ struct pari_slot {
     _Atomic uint32_t is_bound;  /* it ends with its parent, who says so before the fork */
     _Atomic uint32_t has_bound; /* it has had children that do */
     _Atomic uint64_t start;     /* which attempt to start it counts, and the pid of who has begun: see registry.c */
-    unsigned char pad[128 - sizeof(struct pari_mutex) - 3 * 8 - 28];
+    _Atomic uint64_t n_turns;   /* given out to those who leave it something; only grows */
+    unsigned char pad[128 - sizeof(struct pari_mutex) - 4 * 8 - 28];
 };
 
 static_assert(sizeof(struct pari_slot) == 128, "slots do not share cache lines");

@@ -33,12 +33,12 @@ has_several_cpus(void)
 
 /* True if the word changed within the spin: cheaper than a sleep when the other side is running. */
 static bool
-spin(const _Atomic uint32_t *word, uint32_t expected)
+spin(const _Atomic uint32_t *word, uint32_t expected, int64_t ns)
 {
-    int64_t end = pari_now_ns() + SPIN_NS;
+    int64_t end = pari_now_ns() + ns;
 
     do
-        for (int i = 0; i < 16; i++) {
+        for (int i = 0; i < PARI_LOOKS; i++) {
             if (atomic_load_explicit(word, memory_order_acquire) != expected) /* partner: the waker's change of the word */
                 return true;
             pari_cpu_relax();
@@ -97,7 +97,7 @@ pari_nap(struct pari_nap *nap, const _Atomic uint32_t *word, uint32_t expected, 
     pari_member_refresh();
     if (!nap->has_spun) {
         nap->has_spun = true;
-        if (has_several_cpus() && spin(word, expected))
+        if (has_several_cpus() && spin(word, expected, SPIN_NS))
             return 0;
     }
     n = gather(list, word, expected, peers, n_peers);
@@ -107,6 +107,12 @@ pari_nap(struct pari_nap *nap, const _Atomic uint32_t *word, uint32_t expected, 
         for (unsigned i = 0; i < n_peers; i++)
             pari_member_doubt(peers[i]);
     return 0;
+}
+
+bool
+pari_eventcount_look(const struct pari_eventcount *ec, uint32_t key, int64_t ns)
+{
+    return spin(&ec->word, key, ns);
 }
 
 uint32_t

@@ -127,6 +127,12 @@ pari_member_alive_word(pari_member member)
     return pari_mutex_word(&pari_slot_at(pari_slot_of(member) % PARI_MAX_MEMBERS)->alive);
 }
 
+_Atomic uint64_t *
+pari_member_turns(pari_member member)
+{
+    return &pari_slot_at(pari_slot_of(member) % PARI_MAX_MEMBERS)->n_turns;
+}
+
 void
 pari_member_doubt(pari_member member)
 {

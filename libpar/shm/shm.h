@@ -87,8 +87,14 @@ int pari_member_exit(pari_member member, int *code); /* 0, or -1: there is no co
 void pari_member_tell_exit(pari_member member, int code); /* by who has reaped it in its parent's place, who is woken */
 const _Atomic uint32_t *pari_member_exit_word(pari_member member, uint32_t *none); /* to sleep on while it has that value */
 const _Atomic uint32_t *pari_member_alive_word(pari_member member);                /* to sleep on */
+/* Counts what is left for this member by many others, each in a place of its own: what has a lower number was left first. It may be
+ * counted on after the member's death. */
+_Atomic uint64_t *pari_member_turns(pari_member member);
 
 /* ---- sleeping (nap.c) */
+
+#define PARI_WAKE_NS 50000 /* what a wake-up across processors takes: so long a look is worth while */
+#define PARI_LOOKS 32      /* between two questions for the time */
 
 /* A series of bounded naps: zero-initialise one per wait, and call pari_nap in a loop around the predicate. */
 struct pari_nap {
@@ -113,6 +119,9 @@ struct pari_eventcount {
 };
 
 uint32_t pari_eventcount_prepare(struct pari_eventcount *ec);
+
+/* Look on for so long, on a processor that nobody else needs, before the sleep: true if it was notified since the key. */
+bool pari_eventcount_look(const struct pari_eventcount *ec, uint32_t key, int64_t ns);
 
 /* Between the prepare and the look of a sleeper whose wakers use pari_eventcount_notify_light. */
 void pari_eventcount_fence(struct pari_eventcount *ec);
