@@ -18,11 +18,11 @@
 #define OP_NONE 'N'
 #define OP_STRING 'X' /* four bytes of length, little-endian, UTF-8 */
 #define OP_MARK '('
+#define OP_STOP '.'
 #define MAX_QUICK 512 /* bytes of arguments that are copied rather than read with what is around them */
 
-#define REQUEST_END "}t."  /* an empty dict of keywords, a tuple of all since the mark, STOP */
-#define REPLY_END "\x86."  /* a tuple of two, STOP */
-#define ALONE_END "}\x86." /* as REQUEST_END, but a tuple of two */
+#define REQUEST_END "}t." /* an empty dict of keywords, a tuple of all since the mark, STOP */
+#define REPLY_END "\x86." /* a tuple of two, STOP */
 
 static void
 put_string(struct pari_buffer *out, const char *text)
@@ -142,23 +142,22 @@ read_string(const unsigned char *message, size_t end, size_t *at, char text[PARI
     return true;
 }
 
-/* A value's opcodes, read in a tuple of one, so that it may be nested as deep as in the whole. NULL: the whole tells what is wrong. */
+/* A value's opcodes, which may be nested as deep as in the whole. NULL: the whole tells what is wrong. */
 static par_obj *
 read_value(const unsigned char *opcodes, size_t size)
 {
-    unsigned char alone[N_PROTO + MAX_QUICK + sizeof ALONE_END];
+    unsigned char alone[N_PROTO + MAX_QUICK + 1];
     int saved = errno;
-    par_obj *tuple, *value;
+    par_obj *value;
 
     memcpy(alone, PROTO, N_PROTO);
     memcpy(alone + N_PROTO, opcodes, size);
-    memcpy(alone + N_PROTO + size, ALONE_END, sizeof ALONE_END - 1);
-    tuple = pari_unpickle(alone, N_PROTO + size + sizeof ALONE_END - 1);
-    value = par_obj_type(tuple) == PAR_TUPLE && par_obj_len(tuple) == 2 && par_obj_type(par_obj_item(tuple, 1)) == PAR_DICT &&
-                    par_obj_len(par_obj_item(tuple, 1)) == 0
-                ? pari_obj_seq_take(tuple, 0)
-                : NULL;
-    par_obj_free(tuple);
+    alone[N_PROTO + size] = OP_STOP;
+    value = pari_unpickle(alone, N_PROTO + size + 1);
+    if (value != NULL && value->height == PAR_OBJ_MAX_DEPTH) {
+        par_obj_free(value);
+        value = NULL;
+    }
     errno = saved;
     return value;
 }

@@ -23,6 +23,8 @@ pari_reader_init(struct pari_reader *r, const void *data, size_t size)
 {
     *r = (struct pari_reader){ .at = data, .size = size };
     r->end = r->at + size;
+    r->stack.data = r->first;
+    r->stack.capacity = PARI_READER_FIRST;
     if (!pari_mul(size, COPY_BUDGET_PER_BYTE, &r->budget) || __builtin_add_overflow(r->budget, COPY_BUDGET, &r->budget))
         r->budget = SIZE_MAX;
 }
@@ -34,7 +36,8 @@ pari_reader_free(struct pari_reader *r)
 
     pari_reader_drop_from(r, 0);
     pari_obj_free_discarded(&r->discarded);
-    free(r->stack.data);
+    if (r->stack.data != r->first)
+        free(r->stack.data);
     free(r->marks.data);
     free(r->memo.data);
     errno = saved;
@@ -103,12 +106,32 @@ vector_reserve(struct pari_vector *v, size_t n, size_t size)
     return 0;
 }
 
+static int
+leave_first(struct pari_reader *r)
+{
+    struct pari_vector stack = { .n = r->stack.n };
+
+    if (vector_reserve(&stack, PARI_READER_FIRST + 1, sizeof r->first[0]) != 0)
+        return -1;
+    memcpy(stack.data, r->first, sizeof r->first);
+    r->stack = stack;
+    return 0;
+}
+
+static int
+stack_reserve(struct pari_reader *r)
+{
+    if (r->stack.n < r->stack.capacity)
+        return 0;
+    return r->stack.data == r->first ? leave_first(r) : vector_reserve(&r->stack, r->stack.n + 1, sizeof r->first[0]);
+}
+
 int
 pari_reader_push(struct pari_reader *r, par_obj *obj)
 {
     if (!obj)
         return -1;
-    if (vector_reserve(&r->stack, r->stack.n + 1, sizeof obj) != 0) {
+    if (stack_reserve(r) != 0) {
         par_obj_free(obj);
         return -1;
     }

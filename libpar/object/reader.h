@@ -17,6 +17,8 @@ struct pari_vector { /* grows; what is new is zero */
     size_t capacity;
 };
 
+#define PARI_READER_FIRST 16 /* objects on the stack of a small pickle, which needs no memory for it */
+
 struct pari_reader {
     const unsigned char *at, *end;
     size_t size;              /* of all bytes */
@@ -26,6 +28,7 @@ struct pari_reader {
     struct pari_vector memo;  /* par_obj *, borrowed; NULL: no such number; n: how many there are */
     par_obj *discarded;
     bool is_stopped;
+    par_obj *first[PARI_READER_FIRST]; /* the stack, until it outgrows this */
 };
 
 void pari_reader_init(struct pari_reader *r, const void *data, size_t size);
