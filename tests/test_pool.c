@@ -110,6 +110,35 @@ START_TEST(chunk_size_changes_nothing)
 }
 END_TEST
 
+/* The first item ends when all others have: no other one may wait behind it in the same chunk. */
+static int
+wait_for_the_rest(const void *in, void *out, void *ctx)
+{
+    _Atomic int *n_done = *(_Atomic int **)ctx;
+    par_time start = par_now();
+
+    *(int *)out = *(const int *)in;
+    while (*(const int *)in == 0 && atomic_load(n_done) < 99)
+        if (par_since(start) > 20)
+            return 1;
+    atomic_fetch_add(n_done, 1);
+    return 0;
+}
+
+START_TEST(dear_first_item_holds_up_no_other_one)
+{
+    _Atomic int *n_done = fixture_shared(sizeof *n_done);
+    int in[100], out[100];
+    par_pool *pool = new_pool(_i, 2);
+
+    ck_assert_int_eq(par_pool_map_with(pool, wait_for_the_rest, count_up(in, 100), out, 100,
+                                       &(par_job_opts){ .ctx = &n_done, .ctx_size = sizeof n_done }),
+                     0);
+    ck_assert_int_eq(atomic_load(n_done), 100);
+    par_pool_free(pool);
+}
+END_TEST
+
 START_TEST(map_of_nothing_is_zero_at_once)
 {
     int in[1] = { 1 };
@@ -1293,6 +1322,8 @@ main(void)
     TCase *processes = fixture_case(suite, "processes"), *threads = fixture_thread_case(suite, "threads and serial");
 
     add_for_backends(processes, PAR_PROCESSES, PAR_PROCESSES);
+    tcase_add_loop_test(processes, dear_first_item_holds_up_no_other_one, PAR_PROCESSES, PAR_PROCESSES + 1);
+    tcase_add_loop_test(threads, dear_first_item_holds_up_no_other_one, PAR_THREADS, PAR_THREADS + 1);
     tcase_add_loop_test(processes, a_pool_is_its_creators, PAR_PROCESSES, PAR_SERIAL + 1);
     tcase_add_test(processes, private_results_of_failed_items_stay_untouched);
     tcase_add_test(processes, progress_bar_draws_a_line_in_place);

@@ -129,7 +129,7 @@ typedef struct par_job_opts {
     size_t max_failures;
 
     par_time deadline; /* when the job is to be given up */
-    size_t chunk;      /* items that a worker takes at once; 0: guided, large at first and ever smaller towards the end */
+    size_t chunk;      /* items that a worker takes at once; 0: guided, as many as take 0.1 ms, fewer towards the end */
 
     /* Called in the mapping thread about every 100 ms and once at the end. A result other than 0 cancels the job. It may read the
      * pool (par_pool_workers), but not map on it. */

@@ -97,9 +97,9 @@ struct pari_job *pari_job_new(const struct pari_request *request, unsigned n_wor
 /* A fresh copy of ctx for a worker that takes the place of another. */
 void pari_job_renew_ctx(struct pari_job *job, const struct pari_request *request, unsigned worker);
 
-/* Take the next chunk, of at most `limit` items: *first .. *end - 1. False: all are handed out. */
+/* Take the next chunk, of at most `limit` items, if guided of at most `pace`: *first .. *end - 1. False: all are handed out. */
 static inline bool
-pari_job_take(struct pari_job *job, uint64_t limit, uint64_t *first, uint64_t *end)
+pari_job_take(struct pari_job *job, uint64_t limit, uint64_t pace, uint64_t *first, uint64_t *end)
 {
     uint64_t at = atomic_load_explicit(&job->next, memory_order_relaxed); /* only a guess at what is left */
     uint64_t size = job->chunk;
@@ -108,6 +108,8 @@ pari_job_take(struct pari_job *job, uint64_t limit, uint64_t *first, uint64_t *e
         return false;
     if (size == 0)
         size = (job->end - at) / job->divisor;
+    if (job->chunk == 0 && size > pace)
+        size = pace;
     if (size == 0)
         size = 1;
     if (size > limit)

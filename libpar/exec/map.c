@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define PROGRESS_NS 100000000 /* between two calls of the progress callback */
+#define LOOK_NS 20000         /* at what the workers do, before the sleep: a small job takes less than the wake-up */
 #define GRACE_NS 20000000     /* from the stop of a job to the end of the processes that are still on an item */
 
 /* ---- what a death costs */
@@ -196,6 +197,11 @@ wait_for_workers(struct pari_map *map)
         kill_late(map);
         if ((map->stop != PARI_STOP_NONE || atomic_load(&map->job->next) >= map->end) && !somebody_is_in(map))
             return;
+        if (crew->pool->may_spin && !nap.has_spun) {
+            nap.has_spun = true;
+            if (pari_eventcount_look(news, key, LOOK_NS))
+                continue;
+        }
         pari_pool_sleep(news, key, &nap, crew->peers, crew->n_peers, wake_time(map));
     }
 }
@@ -267,7 +273,8 @@ run_here(struct pari_map *map)
     seat->job = job;
     seat->text_claim = 0;
     seat->ctx = job->ctx;
-    for (look_for_stop(map); map->stop == PARI_STOP_NONE && pari_job_take(job, UINT64_MAX, &first, &end); look_for_stop(map))
+    for (look_for_stop(map); map->stop == PARI_STOP_NONE && pari_job_take(job, UINT64_MAX, UINT64_MAX, &first, &end);
+         look_for_stop(map))
         pari_worker_run_items(seat, first, end);
     seat->job = NULL;
     seat->ctx = NULL;

@@ -17,8 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SPIN_NS 50000 /* what a wake-up across processors takes */
-#define LOOKS 32      /* between two questions for the time */
+#define PACE_NS 100000 /* a guided chunk is meant to take no longer: what is claimed is out of the others' reach */
 
 _Thread_local struct pari_seat *pari_seat;
 
@@ -158,16 +157,27 @@ settle(struct pari_seat *seat, uint64_t item, int code)
     atomic_store_explicit(status, PARI_FINAL(PAR_FAILED), memory_order_release);
 }
 
+static uint64_t
+pace_of(uint64_t n, int64_t ns)
+{
+    uint64_t pace = n * PACE_NS / (uint64_t)(ns > 0 ? ns : 1);
+
+    return pace > 0 ? pace : 1;
+}
+
 /* Take a chunk and run it. False: there is none, or this worker may take no more. */
 static bool
 run_chunk(struct pari_seat *seat)
 {
     const _Atomic uint64_t *done = &seat->record->done;
     uint64_t before = atomic_load_explicit(done, memory_order_relaxed), first, end; /* our own store */
+    int64_t start;
 
-    if (seat->n_left == 0 || !pari_job_take(seat->job, seat->n_left, &first, &end))
+    if (seat->n_left == 0 || !pari_job_take(seat->job, seat->n_left, seat->pace, &first, &end))
         return false;
+    start = pari_now_ns();
     pari_worker_run_items(seat, first, end);
+    seat->pace = pace_of(end - first, pari_now_ns() - start);
     seat->n_left -= atomic_load_explicit(done, memory_order_relaxed) - before; /* our own store */
     return true;
 }
@@ -346,16 +356,10 @@ static bool
 look_for_work(const struct pari_seat *seat, uint32_t key, struct pari_nap *nap)
 {
     const par_pool *pool = seat->pool;
-    int64_t end = pool->may_spin && seat->has_worked && !nap->has_spun ? pari_now_ns() + SPIN_NS : 0;
+    bool may_look = pool->may_spin && seat->has_worked && !nap->has_spun;
 
     nap->has_spun = true;
-    while (pari_now_ns() < end)
-        for (int i = 0; i < LOOKS; i++) {
-            if (atomic_load_explicit(&pool->work.word, memory_order_relaxed) != key) /* a notify changes it */
-                return true;
-            pari_cpu_relax();
-        }
-    return false;
+    return may_look && pari_eventcount_look(&pool->work, key, PARI_WAKE_NS);
 }
 
 /* Sleep until a pass other than *pass opens, and enter it, or until there is a task, and take it. False: the pool is over. */
@@ -389,6 +393,7 @@ work_on(struct pari_seat *seat)
     struct pari_job *job = atomic_load(&seat->pool->job);
 
     seat->job = job;
+    seat->pace = 1; /* it might be the dearest of all */
     seat->text_claim = 0;
     seat->ctx = job->ctx ? job->ctx + seat->index * job->ctx_stride : NULL;
     while (atomic_load_explicit(&job->stop, memory_order_relaxed) == 0 && run_chunk(seat))

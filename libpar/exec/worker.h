@@ -65,6 +65,7 @@ struct pari_seat {
     void *state;     /* the initializer's */
     pid_t pid;       /* a child that a task forks inherits the seat, but it is not its own */
     uint64_t n_left; /* items that it may still run */
+    uint64_t pace;   /* items of this job that it does in PACE_NS, by its last chunk */
     unsigned index;
     bool is_process;
     bool has_worked;
