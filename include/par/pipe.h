@@ -34,7 +34,7 @@ typedef struct par_pipe_opts {
     bool duplex;      /* both ends send and receive */
     size_t item_size; /* every message has this size, any other is EMSGSIZE; 0 = any size */
     size_t capacity;  /* bytes of small messages that may wait in one direction, rounded up to a power of two, at least 4096;
-                         0 = 256 KiB. Messages above a quarter of it wait in blocks of their own, up to four times as much
+                         0 = 256 KiB. Messages above a quarter of it wait in blocks of their own, up to sixteen times as much
                          together */
     PAR_RESERVED;
 } par_pipe_opts;

@@ -35,7 +35,7 @@ typedef struct par_queue_opts {
     size_t maxsize;   /* items that may wait; 0 = no limit but the capacity */
     size_t item_size; /* every message has this size, any other is EMSGSIZE; 0 = any size */
     size_t capacity;  /* bytes of small messages that may wait, rounded up to a power of two, at least 4096; 0 = 1 MiB. Messages
-                         above a quarter of it wait in blocks of their own, up to four times as much together */
+                         above a quarter of it wait in blocks of their own, up to sixteen times as much together */
     size_t producers; /* the queue closes itself when so many processes have been producers (by their first put, or
                          par_queue_producer_join) and all have left or died; 0 = it is closed by par_queue_close only */
     PAR_RESERVED;

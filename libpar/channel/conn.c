@@ -5,7 +5,6 @@
 #include "pipe.h"
 
 #define SHORT_SPIN_NS 2000
-#define LONG_SPIN_NS 50000
 
 /* ---- checks */
 
@@ -247,7 +246,7 @@ patience(struct par_conn *c)
 
     if (peers < 0 || cpu < 0)
         return pari_ring_may_spin() ? SHORT_SPIN_NS : 0;
-    return peers != cpu ? LONG_SPIN_NS : 0;
+    return peers != cpu ? PARI_WAKE_NS : 0;
 }
 
 /* 1: *m is the next message; 0: there is none now; -1: EPIPE, there will be none, EBADMSG. */

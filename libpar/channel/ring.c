@@ -4,7 +4,7 @@
  */
 #include "ring.h"
 
-#define BIG_FACTOR 4 /* bodies may take so many times the ring's capacity together */
+#define BIG_FACTOR 16 /* bodies may take so many times the ring's capacity together */
 #define LOOK_AWAY_NS 1000
 #define LOOKS_PER_CLOCK 4 /* asking costs more than looking */
 
