@@ -47,7 +47,14 @@ libpar_close(void *m)
     par_manager_free(((struct libpar *)m)->manager);
 }
 
-static const struct append_ops libpar = { libpar_open, NULL, libpar_append, NULL, libpar_length, libpar_close };
+/* An append is not waited for; what asks next is. */
+static void
+libpar_finish(void *m)
+{
+    bench_check(libpar_length(m) > 0);
+}
+
+static const struct append_ops libpar = { libpar_open, NULL, libpar_append, libpar_finish, libpar_length, libpar_close };
 APPEND(libpar)
 
 /* ---- libpar, a thousand at a time */

@@ -10,6 +10,9 @@
 #include <par/manager.h>
 
 #include "../libpar/manager/proxy.h"
+#include "../libpar/shm/arena.h"
+
+#include <poll.h>
 
 #define SOON par_in(20)
 
@@ -98,6 +101,15 @@ fill(int n)
 {
     int extended = par_list_extend(list, range(n), SOON);
     ck_assert_msg(extended == 0, "extend: %s", strerror(errno));
+}
+
+/* The server frees what a client shared with it when it comes to hear of its end. */
+static inline void
+assert_heap_becomes(size_t in_use)
+{
+    for (par_time start = par_now(); pari_heap_in_use() != in_use && par_since(start) < 20; poll(NULL, 0, 1))
+        (void)pari_registry_sweep();
+    ck_assert_uint_eq(pari_heap_in_use(), in_use);
 }
 
 #endif

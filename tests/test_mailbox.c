@@ -85,6 +85,99 @@ START_TEST(unanswered_request_ends_with_its_deadline)
 }
 END_TEST
 
+/* ---- posts */
+
+static size_t
+next_post(uint64_t *turn)
+{
+    struct pari_message post;
+
+    if (!pari_mailbox_next_post(box, &post, turn))
+        return 0;
+    size_t size = pari_mailbox_read_post(box, &post, bytes);
+    pari_mailbox_drop_post(box, &post);
+    return size;
+}
+
+START_TEST(posts_are_refused_until_the_server_takes_them)
+{
+    make_box();
+    ck_assert_int_eq(pari_mailbox_post(box, "x", 1), PARI_POST_REFUSED);
+    atomic_store(&box->may_post, true);
+    ck_assert_int_eq(pari_mailbox_post(box, "x", 1), PARI_POST_LEFT);
+    pari_mailbox_free(box);
+}
+END_TEST
+
+START_TEST(posts_come_whole_and_in_order)
+{
+    uint64_t turn, last = 0;
+
+    make_box();
+    atomic_store(&box->may_post, true);
+    for (int round = 0; round < 300; round++) { /* many times around the ring */
+        size_t size[3];
+        for (int i = 0; i < 3; i++) {
+            size[i] = 1 + fixture_random_below(PARI_MAILBOX_MAX);
+            memset(bytes, round + i, sizeof bytes);
+            ck_assert_int_eq(pari_mailbox_post(box, bytes, size[i]), PARI_POST_LEFT);
+        }
+        for (int i = 0; i < 3; i++) {
+            memset(bytes, 0xee, sizeof bytes);
+            ck_assert_uint_eq(next_post(&turn), size[i]);
+            ck_assert_uint_eq(bytes[0], (round + i) & 0xff);
+            ck_assert_uint_eq(bytes[size[i] - 1], (round + i) & 0xff);
+            ck_assert(round + i == 0 || turn > last);
+            last = turn;
+        }
+        ck_assert_uint_eq(next_post(&turn), 0);
+    }
+    pari_mailbox_free(box);
+}
+END_TEST
+
+START_TEST(full_ring_refuses_and_half_a_ring_is_told_once)
+{
+    enum pari_posted posted;
+    uint64_t turn;
+    int n = 0, n_many = 0;
+
+    make_box();
+    atomic_store(&box->may_post, true);
+    while ((posted = pari_mailbox_post(box, bytes, 100)) != PARI_POST_REFUSED) {
+        n++;
+        n_many += posted == PARI_POST_LEFT_MANY;
+        ck_assert(posted != PARI_POST_LEFT_MANY || n == PARI_MAILBOX_RING / 2 / 120 + 1);
+    }
+    ck_assert_int_eq(n, PARI_MAILBOX_RING / 120); /* a header, a turn, 100 bytes and 4 to fill up */
+    ck_assert_int_eq(n_many, 1);
+    while (next_post(&turn) > 0)
+        n--;
+    ck_assert_int_eq(n, 0);
+    ck_assert_int_eq(pari_mailbox_post(box, bytes, 100), PARI_POST_LEFT);
+    pari_mailbox_free(box);
+}
+END_TEST
+
+START_TEST(posts_that_lie_are_no_posts)
+{
+    struct pari_message post;
+    uint64_t turn;
+
+    make_box();
+    pari_ring_put(&box->posts, "short", 5);
+    ck_assert(!pari_mailbox_next_post(box, &post, &turn));
+    pari_ring_init(&box->posts, box->posts_bytes, PARI_MAILBOX_RING);
+    pari_mailbox_free(box);
+
+    make_box();
+    pari_ring_put(&box->posts, box->posts_bytes, PARI_MAILBOX_MAX + 9);
+    ck_assert(pari_mailbox_next_post(box, &post, &turn));
+    ck_assert_uint_eq(pari_mailbox_read_post(box, &post, bytes), 0);
+    pari_mailbox_free(box);
+}
+END_TEST
+
 /* ---- what does not */
 
 START_TEST(sizes_that_lie_are_refused)
@@ -275,12 +368,16 @@ main(void)
 {
     Suite *suite = fixture_suite("mailbox");
     TCase *through = fixture_case(suite, "what goes through"), *not_through = fixture_case(suite, "what does not"),
-          *free = fixture_case(suite, "who frees it");
+          *posts = fixture_case(suite, "posts"), *free = fixture_case(suite, "who frees it");
 
     tcase_add_test(through, request_and_answer_come_whole);
     tcase_add_test(through, large_answer_is_announced);
     tcase_add_test(through, client_rings_unless_the_server_looks);
     tcase_add_test(through, unanswered_request_ends_with_its_deadline);
+    tcase_add_test(posts, posts_are_refused_until_the_server_takes_them);
+    tcase_add_test(posts, posts_come_whole_and_in_order);
+    tcase_add_test(posts, full_ring_refuses_and_half_a_ring_is_told_once);
+    tcase_add_test(posts, posts_that_lie_are_no_posts);
     tcase_add_test(not_through, sizes_that_lie_are_refused);
     tcase_add_test(not_through, offers_of_something_else_are_refused);
     tcase_add_test(free, left_to_a_server_that_lives_it_is_the_servers);

@@ -34,6 +34,13 @@ error_of(const char *exception)
     return EINVAL;
 }
 
+/* What is asked, of an object or (ident NULL) of the server itself. */
+struct call {
+    const char *ident, *method;
+    const par_obj *args;
+    bool is_post; /* its answer is "none", whenever it is carried out */
+};
+
 /* ---- the answer */
 
 /* Anything but a result: what it means. */
@@ -136,16 +143,31 @@ ask_mailbox(struct pari_link *link, const struct pari_server *server, par_time d
     return length > 0 ? read_reply(answer, (size_t)length) : hear_socket(link, server, deadline);
 }
 
+/* Leave the request that is in link->out for later. A bell that does not reach the server costs the link, not the post. */
+static bool
+post(struct pari_link *link, const struct pari_server *server)
+{
+    enum pari_posted posted;
+
+    if (pari_member_is_dead(server->member))
+        return false;
+    posted = pari_mailbox_post(link->box, link->out.data + PARI_FRAME_HEADER, link->out.size - PARI_FRAME_HEADER);
+    if (posted == PARI_POST_LEFT_MANY && wake_server(link, server, PAR_NOWAIT) != 0)
+        pari_link_close(link);
+    return posted != PARI_POST_REFUSED;
+}
+
 /* Over an open link. NULL with the link closed: it failed half-way; NULL with the link open: this was the answer. */
 static par_obj *
-exchange(struct pari_link *link, const struct pari_server *server, const char *ident, const char *method, const par_obj *args,
-         par_time deadline)
+exchange(struct pari_link *link, const struct pari_server *server, const struct call *call, par_time deadline)
 {
-    if (pari_message_request(&link->out, ident, method, args) != 0)
+    if (pari_message_request(&link->out, call->ident, call->method, call->args) != 0)
         return NULL; /* nothing was sent */
-    if (link->is_taken && link->out.size - PARI_FRAME_HEADER <= PARI_MAILBOX_MAX)
-        return ask_mailbox(link, server, deadline);
-    return ask_socket(link, server, deadline);
+    if (!link->is_taken || link->out.size - PARI_FRAME_HEADER > PARI_MAILBOX_MAX)
+        return ask_socket(link, server, deadline);
+    if (call->is_post && post(link, server))
+        return par_none();
+    return ask_mailbox(link, server, deadline);
 }
 
 /* ---- asking */
@@ -167,7 +189,7 @@ open_link(struct pari_link *link, const struct pari_server *server, par_time dea
     link->box = pari_mailbox_new(server->member);
     offer = offer_of(link->box);
     if (offer != NULL && pari_link_open(link, server, deadline) == 0)
-        reply = exchange(link, server, NULL, "accept_connection", offer, deadline);
+        reply = exchange(link, server, &(struct call){ .method = "accept_connection", .args = offer }, deadline);
     par_obj_free(offer);
     if (reply == NULL) {
         pari_link_close(link);
@@ -183,7 +205,7 @@ open_link(struct pari_link *link, const struct pari_server *server, par_time dea
 }
 
 static par_obj *
-ask(const struct pari_server *server, const char *ident, const char *method, const par_obj *args, par_time deadline)
+ask(const struct pari_server *server, const struct call *call, par_time deadline)
 {
     struct pari_connection *connection;
     par_obj *result = NULL;
@@ -196,7 +218,7 @@ ask(const struct pari_server *server, const char *ident, const char *method, con
     if (connection == NULL)
         return NULL;
     if (open_link(&connection->link, server, deadline) == 0)
-        result = exchange(&connection->link, server, ident, method, args, deadline);
+        result = exchange(&connection->link, server, call, deadline);
     pari_connection_let_go(connection);
     if (result == NULL && errno == EPIPE && pari_member_is_dead(server->member))
         pari_connection_end(server->member);
@@ -212,7 +234,7 @@ control(const struct pari_server *server, const char *method, const par_obj *arg
     if (pari_is_over(deadline))
         return pari_null(ETIMEDOUT);
     if (pari_link_open(&link, server, deadline) == 0)
-        result = exchange(&link, server, NULL, method, args, deadline);
+        result = exchange(&link, server, &(struct call){ .method = method, .args = args }, deadline);
     pari_link_close(&link);
     return result;
 }
@@ -221,11 +243,26 @@ par_obj *
 pari_client_ask(const struct pari_server *server, const char *ident, const char *method, par_obj *args, par_time deadline)
 {
     int cancel = pari_cancel_off();
-    par_obj *result = args != NULL ? ask(server, ident, method, args, deadline) : NULL;
+    struct call call = { ident, method, args, false };
+    par_obj *result = args != NULL ? ask(server, &call, deadline) : NULL;
 
     par_obj_free(args);
     pari_cancel_restore(cancel);
     return result;
+}
+
+int
+pari_client_post(const struct pari_server *server, const char *ident, const char *method, par_obj *args, par_time deadline)
+{
+    int cancel = pari_cancel_off();
+    struct call call = { ident, method, args, true };
+    par_obj *result = args != NULL ? ask(server, &call, deadline) : NULL;
+    bool is_done = result != NULL;
+
+    par_obj_free(args);
+    par_obj_free(result);
+    pari_cancel_restore(cancel);
+    return is_done ? 0 : -1;
 }
 
 par_obj *

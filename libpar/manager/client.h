@@ -12,6 +12,10 @@
 par_obj *pari_client_ask(const struct pari_server *server, const char *ident, const char *method, par_obj *args,
                          par_time deadline);
 
+/* The same for a method that has no result and cannot fail in the server, but for want of memory: if the request can be posted, the
+ * server carries it out before it answers anybody's next request, and this returns at once. -1 and errno. */
+int pari_client_post(const struct pari_server *server, const char *ident, const char *method, par_obj *args, par_time deadline);
+
 /* Ask the server itself ("create", "shutdown", ...), over a connection of its own. */
 par_obj *pari_client_control(const struct pari_server *server, const char *method, par_obj *args, par_time deadline);
 

@@ -4,6 +4,8 @@
  */
 #include "proxy.h"
 
+#include "../object/object.h"
+
 struct par_dict {
     struct pari_proxy proxy;
 };
@@ -24,6 +26,12 @@ static int
 act(par_dict *dict, const char *method, par_obj *args, par_time deadline)
 {
     return pari_proxy_do(dict, PARI_DICT_PROXY, method, args, deadline);
+}
+
+static int
+post(par_dict *dict, const char *method, par_obj *args, par_time deadline)
+{
+    return pari_proxy_post(dict, PARI_DICT_PROXY, method, args, deadline);
 }
 
 par_dict *
@@ -47,7 +55,9 @@ par_dict_get(par_dict *dict, par_obj *key, par_time deadline)
 int
 par_dict_set(par_dict *dict, par_obj *key, par_obj *value, par_time deadline)
 {
-    return act(dict, "__setitem__", par_tuple(key, value), deadline);
+    uint64_t hash;
+
+    return (pari_obj_hash(key, &hash) ? post : act)(dict, "__setitem__", par_tuple(key, value), deadline);
 }
 
 int
@@ -101,7 +111,7 @@ par_dict_update(par_dict *dict, par_obj *pairs, par_time deadline)
 int
 par_dict_clear(par_dict *dict, par_time deadline)
 {
-    return act(dict, "clear", no_args(), deadline);
+    return post(dict, "clear", no_args(), deadline);
 }
 
 int

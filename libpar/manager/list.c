@@ -28,6 +28,12 @@ act(par_list *list, const char *method, par_obj *args, par_time deadline)
     return pari_proxy_do(list, PARI_LIST_PROXY, method, args, deadline);
 }
 
+static int
+post(par_list *list, const char *method, par_obj *args, par_time deadline)
+{
+    return pari_proxy_post(list, PARI_LIST_PROXY, method, args, deadline);
+}
+
 static ssize_t
 count(par_list *list, const char *method, par_obj *args, par_time deadline)
 {
@@ -49,19 +55,21 @@ par_list_free(par_list *list)
 int
 par_list_append(par_list *list, par_obj *value, par_time deadline)
 {
-    return act(list, "append", par_tuple(value), deadline);
+    return post(list, "append", par_tuple(value), deadline);
 }
 
 int
 par_list_extend(par_list *list, par_obj *items, par_time deadline)
 {
-    return act(list, "extend", par_tuple(items), deadline);
+    bool are_items = par_obj_type(items) == PAR_LIST || par_obj_type(items) == PAR_TUPLE;
+
+    return (are_items ? post : act)(list, "extend", par_tuple(items), deadline);
 }
 
 int
 par_list_insert(par_list *list, ssize_t index, par_obj *value, par_time deadline)
 {
-    return act(list, "insert", par_tuple(par_int(index), value), deadline);
+    return post(list, "insert", par_tuple(par_int(index), value), deadline);
 }
 
 int
@@ -140,13 +148,13 @@ par_list_sort(par_list *list, par_time deadline)
 int
 par_list_reverse(par_list *list, par_time deadline)
 {
-    return act(list, "reverse", no_args(), deadline);
+    return post(list, "reverse", no_args(), deadline);
 }
 
 int
 par_list_clear(par_list *list, par_time deadline)
 {
-    return act(list, "clear", no_args(), deadline);
+    return post(list, "clear", no_args(), deadline);
 }
 
 par_obj *

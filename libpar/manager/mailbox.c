@@ -7,9 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define SPIN_NS 50000 /* what a wake-up across processors takes */
-#define LOOKS 32      /* between two questions for the time */
-
 static uint32_t
 number_of(const struct pari_mail *mail)
 {
@@ -70,6 +67,7 @@ pari_mailbox_new(pari_member server)
     box->offer = atomic_fetch_add(&n_offers, 1);
     atomic_store(&box->request.cpu, -1);
     atomic_store(&box->answer.cpu, -1);
+    pari_ring_init(&box->posts, box->posts_bytes, PARI_MAILBOX_RING);
     return box;
 }
 
@@ -101,10 +99,10 @@ is_answered(const struct pari_mailbox *box)
 static bool
 look_for_answer(const struct pari_mailbox *box)
 {
-    int64_t end = is_here(&box->answer) ? 0 : pari_now_ns() + SPIN_NS;
+    int64_t end = is_here(&box->answer) ? 0 : pari_now_ns() + PARI_WAKE_NS;
 
     while (pari_now_ns() < end && !pari_is_interrupted())
-        for (int i = 0; i < LOOKS; i++) {
+        for (int i = 0; i < PARI_LOOKS; i++) {
             if (is_answered(box))
                 return true;
             pari_cpu_relax();
@@ -136,6 +134,47 @@ pari_mailbox_await(struct pari_mailbox *box, void *data, par_time deadline)
     if (!look_for_answer(box) && sleep_for_answer(box, deadline) != 0)
         return -1;
     return copy_out(&box->answer, data);
+}
+
+/* A post is its turn and the request. The turn is taken before the store that publishes it, so that one that is posted after this one
+ * was has a later turn. */
+static void
+put_post(struct pari_ring *ring, uint64_t turn, const void *data, size_t size)
+{
+    uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed); /* our own */
+    uint64_t at = tail + sizeof(struct pari_ring_header);
+
+    pari_ring_write_header(ring, tail, sizeof turn + size, PARI_RING_SMALL);
+    pari_ring_copy_in(ring, at, &turn, sizeof turn);
+    pari_ring_copy_in(ring, at + sizeof turn, data, size);
+    pari_ring_publish(ring, tail + pari_ring_need(ring, sizeof turn + size));
+}
+
+/* Does a message that takes so much lead over half of the ring? Only then the server's line is looked at. */
+static bool
+passes_half(struct pari_ring *ring, uint64_t need)
+{
+    uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed); /* our own */
+    uint64_t half = PARI_MAILBOX_RING / 2;
+
+    if (pari_likely(tail - ring->seen_head <= half))
+        return false;
+    ring->seen_head = pari_ring_head(ring);
+    return tail - ring->seen_head > half && tail - need - ring->seen_head <= half;
+}
+
+enum pari_posted
+pari_mailbox_post(struct pari_mailbox *box, const void *data, size_t size)
+{
+    uint64_t need = pari_ring_need(&box->posts, sizeof(uint64_t) + size);
+
+    if (!atomic_load_explicit(&box->may_post, memory_order_relaxed) || pari_ring_room(&box->posts, need) != 1)
+        return PARI_POST_REFUSED;
+    put_post(&box->posts, atomic_fetch_add(pari_member_turns(box->server), 1), data, size);
+    if (pari_likely(!passes_half(&box->posts, need)))
+        return PARI_POST_LEFT;
+    say_cpu(&box->request);
+    return PARI_POST_LEFT_MANY;
 }
 
 /* ---- the server */
@@ -198,6 +237,38 @@ pari_mailbox_answer(struct pari_mailbox *box, const void *data, size_t size)
     post(&box->answer, number_of(&box->request), data, fits ? size : 0);
     pari_eventcount_notify(&box->answered, 1);
     return fits;
+}
+
+bool
+pari_mailbox_next_post(struct pari_mailbox *box, struct pari_message *post, uint64_t *turn)
+{
+    if (pari_ring_next(&box->posts, post) != 1 || post->body != NULL || post->length < sizeof *turn)
+        return false;
+    pari_ring_copy_out(&box->posts, post->position + sizeof(struct pari_ring_header), turn, sizeof *turn);
+    return true;
+}
+
+bool
+pari_mailbox_has_posts(const struct pari_mailbox *box, uint64_t bytes)
+{
+    return pari_ring_tail(&box->posts) - pari_ring_head(&box->posts) >= bytes;
+}
+
+size_t
+pari_mailbox_read_post(const struct pari_mailbox *box, const struct pari_message *post, unsigned char data[PARI_MAILBOX_MAX])
+{
+    size_t size = post->length - sizeof(uint64_t);
+
+    if (size > PARI_MAILBOX_MAX)
+        return 0;
+    pari_ring_copy_out(&box->posts, post->position + sizeof(struct pari_ring_header) + sizeof(uint64_t), data, size);
+    return size;
+}
+
+void
+pari_mailbox_drop_post(struct pari_mailbox *box, const struct pari_message *post)
+{
+    pari_ring_remove(&box->posts, post);
 }
 
 void

@@ -39,7 +39,7 @@ par_namespace_set(par_namespace *ns, const char *name, par_obj *value, par_time 
         par_obj_free(value);
         return -1;
     }
-    return pari_proxy_do(ns, PARI_NAMESPACE_PROXY, "__setitem__", par_tuple(key, value), deadline);
+    return pari_proxy_post(ns, PARI_NAMESPACE_PROXY, "__setitem__", par_tuple(key, value), deadline);
 }
 
 par_obj *

@@ -126,6 +126,23 @@ pari_proxy_do(const void *p, enum pari_kind kind, const char *method, par_obj *a
     return 0;
 }
 
+/* So flat that no message and no container of the server nests too deep for it. */
+#define POST_HEIGHT (PAR_OBJ_MAX_DEPTH / 2)
+
+int
+pari_proxy_post(const void *p, enum pari_kind kind, const char *method, par_obj *args, par_time deadline)
+{
+    const struct pari_proxy *proxy = p;
+
+    if (args == NULL || args->height > POST_HEIGHT)
+        return pari_proxy_do(p, kind, method, args, deadline);
+    if (pari_handle_check(p, kind) != 0) {
+        par_obj_free(args);
+        return -1;
+    }
+    return pari_client_post(&proxy->server, proxy->ident, method, args, deadline);
+}
+
 ssize_t
 pari_proxy_count(const void *p, enum pari_kind kind, const char *method, par_obj *args, par_time deadline)
 {

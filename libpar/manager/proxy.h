@@ -34,6 +34,9 @@ void *pari_proxy_of(par_manager *manager, const par_obj *value, const char *clas
  * over; NULL: making it has failed, with errno. */
 par_obj *pari_proxy_get(const void *proxy, enum pari_kind kind, const char *method, par_obj *args, par_time deadline);
 int pari_proxy_do(const void *proxy, enum pari_kind kind, const char *method, par_obj *args, par_time deadline); /* no result */
+/* The same for a method that can fail in the server for want of memory alone, with these arguments if they can be kept there, which is
+ * looked at here: it need not have been carried out yet, but will be before anything else that is asked of the server from now on. */
+int pari_proxy_post(const void *proxy, enum pari_kind kind, const char *method, par_obj *args, par_time deadline);
 ssize_t pari_proxy_count(const void *proxy, enum pari_kind kind, const char *method, par_obj *args, par_time deadline);
 
 /* Its text and a newline. */

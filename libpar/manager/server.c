@@ -12,11 +12,9 @@
 #include <errno.h>
 
 #define MAX_READY 64
-#define SPIN_NS 50000         /* what a wake-up across processors takes */
 #define IDLE_SLICE 5000000000 /* ns; how often the owner's life is looked at beside the life line */
 #define PAUSE 100000000       /* ns; when no descriptor was to be had for a new client */
 #define MAX_HOT 32            /* mailboxes that are looked into: each look reads a line of each */
-#define LOOKS 32              /* into them, between two questions for the time */
 #define MAX_MAIL 16           /* requests in them, between two looks at the sockets */
 
 struct server {
@@ -93,7 +91,7 @@ end_session(struct server *server, struct pari_session *session)
     *session->back = session->next;
     if (session->next != NULL)
         session->next->back = session->back;
-    pari_session_free(session);
+    pari_session_free(session, &server->host);
     if (server->is_paused)
         pause_listener(server, false);
 }
@@ -155,6 +153,7 @@ server_end(struct server *server)
 {
     while (server->sessions != NULL)
         end_session(server, server->sessions);
+    pari_backlog_free(&server->host.backlog);
     pari_service_end(&server->host.service);
     pari_server_close(&server->sockets);
 }
@@ -180,24 +179,35 @@ look_for_mail(struct server *server)
 {
     unsigned n = serve_mail(server);
 
-    for (int i = 1; i < LOOKS && n == 0; i++) {
+    for (int i = 1; i < PARI_LOOKS && n == 0; i++) {
         pari_cpu_relax();
         n = serve_mail(server);
     }
     return n;
 }
 
+/* Who posts many requests posts more of them: while the server looks on, none of those has to wake it. */
+static void
+clear_backlog(struct server *server)
+{
+    struct pari_host *host = &server->host;
+
+    if (pari_backlog_is_long(&host->backlog) && pari_backlog_clear(&host->backlog, &host->service) == 0)
+        host->has_served = true;
+}
+
 /* Who has just had an answer often asks again, in less time than a sleep and a wake-up take. */
 static int
 look_for_requests(struct server *server, struct pari_ready *ready)
 {
-    int64_t end = pari_now_ns() + SPIN_NS;
+    int64_t end = pari_now_ns() + PARI_WAKE_NS;
     int n;
 
     server->host.has_served = false;
     do {
         for (unsigned mail = 0, more = 1; more > 0 && mail < MAX_MAIL; mail += more)
             more = look_for_mail(server);
+        clear_backlog(server);
         n = pari_epoll_wait(server->host.epoll, ready, MAX_READY, 0);
     } while (n == 0 && !server->host.has_served && pari_now_ns() < end);
     return n;

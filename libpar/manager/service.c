@@ -58,10 +58,11 @@ refuse(struct pari_buffer *out, const char *kind, const char *text)
 
 /* What the request failed with, errno, as an answer. `absent`: the exception that says ENOENT. */
 static int
-refuse_errno(struct pari_buffer *out, const char *absent)
+refuse_errno(struct pari_service *service, struct pari_buffer *out, const char *absent)
 {
     int error = errno;
 
+    service->refused = error;
     if (error == EMSGSIZE)
         return refuse(out, PARI_REPLY_UNSERIALIZABLE, "too large to send");
     if (error == ENOENT && absent != NULL)
@@ -101,7 +102,7 @@ request_read(struct pari_service *service, struct request *request, const unsign
     }
     request->whole = pari_unpickle(message, length);
     if (request->whole == NULL)
-        return errno == EBADMSG ? -1 : refuse_errno(out, NULL);
+        return errno == EBADMSG ? -1 : refuse_errno(service, out, NULL);
     if (!request_is_valid(request->whole)) {
         par_obj_free(request->whole);
         return -1;
@@ -122,7 +123,8 @@ request_free(struct request *request)
 /* ---- asked of an object */
 
 static int
-call_typed(const struct pari_object *object, const struct request *request, struct pari_buffer *out)
+call_typed(struct pari_service *service, const struct pari_object *object, const struct request *request,
+           struct pari_buffer *out)
 {
     const par_manager_method *method = object->type->methods;
     par_obj *result;
@@ -134,7 +136,7 @@ call_typed(const struct pari_object *object, const struct request *request, stru
         return refuse(out, PARI_REPLY_TRACEBACK, "no such method");
     errno = EINVAL; /* of one that does not say why */
     result = method->run(object->state, request->args);
-    answered = result != NULL && pari_message_reply(out, PARI_REPLY_RETURN, result) == 0 ? 0 : refuse_errno(out, NULL);
+    answered = result != NULL && pari_message_reply(out, PARI_REPLY_RETURN, result) == 0 ? 0 : refuse_errno(service, out, NULL);
     par_obj_free(result);
     return answered;
 }
@@ -149,22 +151,24 @@ call_method(struct pari_service *service, const struct request *request, struct 
     if (object == NULL)
         return refuse(out, PARI_REPLY_TRACEBACK, "no such object");
     if (object->type != NULL)
-        return call_typed(object, request, out);
+        return call_typed(service, object, request, out);
     method = pari_method_find(object->value, request->method);
     if (method == NULL)
         return refuse(out, PARI_REPLY_TRACEBACK, "no such method");
     if (par_obj_len(request->args) != method->n_args)
         return answer_error(out, "builtins.TypeError", "wrong number of arguments");
     call.object = object->value;
-    return method->run(&call) == 0 ? 0 : refuse_errno(out, method->absent);
+    return method->run(&call) == 0 ? 0 : refuse_errno(service, out, method->absent);
 }
 
 int
 pari_service_call(struct pari_service *service, const unsigned char *message, size_t length, struct pari_buffer *out)
 {
     struct request request;
-    int answered, read = request_read(service, &request, message, length, out);
+    int answered, read;
 
+    service->refused = 0;
+    read = request_read(service, &request, message, length, out);
     if (read <= 0)
         return read;
     answered = call_method(service, &request, out);
@@ -175,9 +179,9 @@ pari_service_call(struct pari_service *service, const unsigned char *message, si
 /* ---- asked of the server itself */
 
 static int
-answer_new(struct pari_buffer *out, par_obj *value)
+answer_new(struct pari_service *service, struct pari_buffer *out, par_obj *value)
 {
-    int answered = value != NULL ? pari_message_reply(out, PARI_REPLY_RETURN, value) : refuse_errno(out, NULL);
+    int answered = value != NULL ? pari_message_reply(out, PARI_REPLY_RETURN, value) : refuse_errno(service, out, NULL);
 
     par_obj_free(value);
     return answered;
@@ -274,8 +278,8 @@ create(struct pari_service *service, par_obj *args, struct pari_buffer *out)
     else
         names = make_plain(service, args, ident);
     if (names == NULL)
-        return refuse_errno(out, NULL);
-    if (answer_new(out, par_tuple(par_str(ident), names)) == 0)
+        return refuse_errno(service, out, NULL);
+    if (answer_new(service, out, par_tuple(par_str(ident), names)) == 0)
         return 0;
     pari_store_release(&service->store, pari_store_find(&service->store, ident));
     return -1;
@@ -287,15 +291,14 @@ accept_connection(struct pari_service *service, par_obj *args, struct pari_buffe
 {
     service->offered = (uint64_t)par_obj_as_int(par_obj_item(args, 1), 0);
     service->offer = (uint64_t)par_obj_as_int(par_obj_item(args, 2), 0);
-    return answer_new(out, par_none());
+    return answer_new(service, out, par_none());
 }
 
 static int
 dummy(struct pari_service *service, par_obj *args, struct pari_buffer *out)
 {
-    (void)service;
     (void)args;
-    return answer_new(out, par_none());
+    return answer_new(service, out, par_none());
 }
 
 /* Is it of the kind that is asked for? What is kept is asked for by its type. */
@@ -314,7 +317,7 @@ incref(struct pari_service *service, par_obj *args, struct pari_buffer *out)
     if (object == NULL || !is_of_kind(object, par_obj_as_str(par_obj_item(args, 1), NULL)) || object->references == UINT32_MAX)
         return refuse(out, PARI_REPLY_TRACEBACK, "no such object");
     object->references++;
-    return answer_new(out, pari_kept_is(object) ? par_int((int64_t)(intptr_t)object->state) : par_none());
+    return answer_new(service, out, pari_kept_is(object) ? par_int((int64_t)(intptr_t)object->state) : par_none());
 }
 
 /* The name of what is kept at this address; NULL ENOENT. */
@@ -331,7 +334,7 @@ name_kept(struct pari_service *service, par_obj *args, struct pari_buffer *out)
 {
     const char *name = name_of_kept(service, args);
 
-    return name != NULL ? answer_new(out, par_str(name)) : refuse_errno(out, NULL);
+    return name != NULL ? answer_new(service, out, par_str(name)) : refuse_errno(service, out, NULL);
 }
 
 /* (address), or (address, offer) by a client that has not heard of what it offered: there may be another one by now. */
@@ -344,10 +347,10 @@ release_kept(struct pari_service *service, par_obj *args, struct pari_buffer *ou
 
     if (object == NULL || object->references == 0 || (offer != 0 && offer != object->offer)) {
         errno = ENOENT;
-        return refuse_errno(out, NULL);
+        return refuse_errno(service, out, NULL);
     }
     pari_store_release(&service->store, object);
-    return answer_new(out, par_none());
+    return answer_new(service, out, par_none());
 }
 
 static int
@@ -358,7 +361,7 @@ decref(struct pari_service *service, par_obj *args, struct pari_buffer *out)
     if (object == NULL)
         return refuse(out, PARI_REPLY_TRACEBACK, "no such object");
     pari_store_release(&service->store, object);
-    return answer_new(out, par_none());
+    return answer_new(service, out, par_none());
 }
 
 static int
@@ -367,7 +370,7 @@ number_of_objects(struct pari_service *service, par_obj *args, struct pari_buffe
     (void)args;
     if (service->store.may_nest)
         pari_store_collect(&service->store);
-    return answer_new(out, par_int((int64_t)service->store.n));
+    return answer_new(service, out, par_int((int64_t)service->store.n));
 }
 
 static int
@@ -375,7 +378,7 @@ end_service(struct pari_service *service, par_obj *args, struct pari_buffer *out
 {
     (void)args;
     service->is_over = true;
-    return answer_new(out, par_none());
+    return answer_new(service, out, par_none());
 }
 
 static const struct {
@@ -407,13 +410,21 @@ int
 pari_service_control(struct pari_service *service, const unsigned char *message, size_t length, struct pari_buffer *out)
 {
     struct request request;
-    int outcome, read = request_read(service, &request, message, length, out);
+    int outcome, read;
 
+    service->refused = 0;
+    read = request_read(service, &request, message, length, out);
     if (read <= 0)
         return read;
     outcome = control(service, &request, out);
     request_free(&request);
     return outcome;
+}
+
+int
+pari_service_refuse(struct pari_service *service, struct pari_buffer *out)
+{
+    return refuse_errno(service, out, NULL);
 }
 
 void

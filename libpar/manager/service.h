@@ -14,6 +14,7 @@ struct pari_service {
     const par_manager_type *types; /* of the program's own, or NULL */
     pid_t client;                  /* who asks the server itself; 0: not known */
     bool is_over;                  /* it was told to shut down */
+    int refused;                   /* errno of the last request; 0: it was carried out */
     uint64_t offered, offer;       /* by the client that was accepted last: a mailbox's address (0 none) and number */
 };
 
@@ -23,6 +24,9 @@ enum { PARI_SERVICE_DONE = 0, PARI_SERVICE_ACCEPTED = 1 };
  * or there is no memory even for an answer; there is none then. PARI_SERVICE_ACCEPTED: the client calls objects from now on. */
 int pari_service_control(struct pari_service *service, const unsigned char *message, size_t length, struct pari_buffer *out);
 int pari_service_call(struct pari_service *service, const unsigned char *message, size_t length, struct pari_buffer *out);
+
+/* Answer with errno, before a request was read at all. -1 as above. */
+int pari_service_refuse(struct pari_service *service, struct pari_buffer *out);
 
 void pari_service_end(struct pari_service *service); /* free all objects */
 

@@ -9,6 +9,8 @@
  * It begins as one that asks the server itself: one request, one answer, closed. The request "accept_connection" makes it one that
  * calls methods of objects, as often as it likes. One of the family may offer a mailbox with it.
  *
+ * Before any request is answered, what was posted by all clients is carried out (backlog.h).
+ *
  * If a client dies here: its stream ends; a request that has arrived in full is carried out, half of one is not.
  */
 #include "session.h"
@@ -17,6 +19,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define KEPT_CAPACITY 65536 /* a larger answer gives its memory back */
 
@@ -36,8 +39,13 @@ pari_session_new(struct pari_host *host, int fd)
 }
 
 void
-pari_session_free(struct pari_session *session)
+pari_session_free(struct pari_session *session, struct pari_host *host)
 {
+    if (session->box != NULL) {
+        if (pari_backlog_clear(&host->backlog, &host->service) != 0)
+            pari_say("manager: what a client that has gone had posted is lost: %s", strerror(errno));
+        pari_backlog_leave(&host->backlog, session->box);
+    }
     pari_fd_close(session->fd);
     pari_mailbox_free(session->box);
     pari_inbox_clear(&session->in);
@@ -80,14 +88,16 @@ send_answer(struct pari_session *session)
 
 /* What it offered when it was accepted; it is told whether that was taken. */
 static int
-take_mailbox(struct pari_session *session, const struct pari_service *service)
+take_mailbox(struct pari_session *session, struct pari_host *host)
 {
+    const struct pari_service *service = &host->service;
     par_obj *yes;
     int told;
 
     session->box = pari_mailbox_take((uintptr_t)service->offered, service->offer, pari_socket_peer(session->fd));
     if (session->box == NULL)
         return 0;
+    pari_backlog_join(&host->backlog, session->box);
     yes = par_bool(true);
     told = yes != NULL ? pari_message_reply(&session->out, PARI_REPLY_RETURN, yes) : -1;
     par_obj_free(yes);
@@ -104,7 +114,7 @@ answer_control(struct pari_session *session, struct pari_host *host, const unsig
     session->calls_objects = outcome == PARI_SERVICE_ACCEPTED;
     session->is_last = !session->calls_objects;
     if (session->calls_objects && host->service.offered != 0)
-        return take_mailbox(session, &host->service);
+        return take_mailbox(session, host);
     return outcome < 0 ? -1 : 0;
 }
 
@@ -113,6 +123,8 @@ answer(struct pari_session *session, struct pari_host *host, const unsigned char
 {
     session->sent = session->out.size = 0;
     host->has_served = true;
+    if (pari_backlog_clear(&host->backlog, &host->service) != 0)
+        return pari_service_refuse(&host->service, &session->out);
     return session->calls_objects ? pari_service_call(&host->service, message, length, &session->out)
                                   : answer_control(session, host, message, length);
 }
@@ -134,12 +146,15 @@ pari_session_mail(struct pari_session *session, struct pari_host *host)
     return 1;
 }
 
-/* One of no bytes says that there is one in the mailbox. */
+/* One of no bytes says that there is one in the mailbox, or many posts. */
 static int
 take_message(struct pari_session *session, struct pari_host *host, const unsigned char *message, size_t length)
 {
-    if (length == 0 && session->box != NULL)
+    if (length == 0 && session->box != NULL) {
+        host->has_served = true;
+        (void)pari_backlog_clear(&host->backlog, &host->service); /* what there is no memory for is tried again */
         return pari_session_mail(session, host) < 0 ? -1 : 0;
+    }
     return answer(session, host, message, length) != 0 ? -1 : send_answer(session);
 }
 

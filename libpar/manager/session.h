@@ -5,8 +5,7 @@
 #ifndef PARI_SESSION_H
 #define PARI_SESSION_H
 
-#include "mailbox.h"
-#include "service.h"
+#include "backlog.h"
 
 struct pari_session {
     struct pari_session *next, **back; /* the server's list */
@@ -24,12 +23,13 @@ struct pari_session {
 struct pari_host {
     int epoll;
     struct pari_service service;
+    struct pari_backlog backlog;
     bool has_served; /* set by each answer */
 };
 
 /* NULL, and the descriptor closed: there is no room. */
 struct pari_session *pari_session_new(struct pari_host *host, int fd);
-void pari_session_free(struct pari_session *session); /* keeps errno */
+void pari_session_free(struct pari_session *session, struct pari_host *host); /* what it has posted is carried out */
 
 /* Its socket is ready: send what is left, receive once, answer what has arrived in full. -1: free it. */
 int pari_session_turn(struct pari_session *session, struct pari_host *host);

@@ -195,7 +195,7 @@ client(int i)
     while (!atomic_load(&page->note[0]))
         nap();
     for (int n = 0; n < 2 && error == 0; n++)
-        error = par_list_append(list, par_int(1), par_in(10)) == 0 ? 0 : errno;
+        error = par_list_append(list, par_int(1), par_in(10)) == 0 && par_list_len(list, par_in(10)) > 0 ? 0 : errno;
     atomic_store(&page->is_idle, 1);
     return error == 0 || error == EPIPE ? FINE : error == ETIMEDOUT ? HUNG : TORN;
 }
