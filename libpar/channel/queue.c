@@ -42,7 +42,7 @@ make_locks(par_queue *q)
     return 0;
 }
 
-par_queue *
+pari_seldom par_queue *
 pari_queue_make(const par_queue_opts *opts)
 {
     static const par_queue_opts defaults;
@@ -65,7 +65,7 @@ pari_queue_make(const par_queue_opts *opts)
     return NULL;
 }
 
-par_queue *
+pari_seldom par_queue *
 par_queue_new(const par_queue_opts *opts)
 {
     par_queue *q = pari_queue_make(opts);
@@ -75,7 +75,7 @@ par_queue_new(const par_queue_opts *opts)
     return q;
 }
 
-void
+pari_seldom void
 par_queue_free(par_queue *q)
 {
     int saved = errno;
@@ -90,13 +90,13 @@ par_queue_free(par_queue *q)
     errno = saved;
 }
 
-void
+pari_seldom void
 pari_queue_inherit(par_queue *q)
 {
     q->handle.creator = pari_self();
 }
 
-void
+pari_seldom void
 par_queue_close(par_queue *q)
 {
     int saved = errno;
@@ -439,7 +439,7 @@ par_queue_get(par_queue *q, void *buf, size_t size, par_time deadline)
     return get(q, buf, size, deadline);
 }
 
-ssize_t
+pari_seldom ssize_t
 par_queue_peek(par_queue *q, void *buf, size_t size, par_time deadline)
 {
     struct pari_message m;
@@ -548,7 +548,7 @@ repair_counts(par_queue *q)
         pari_queue_unlock_get(q);
 }
 
-ssize_t
+pari_seldom ssize_t
 par_queue_qsize(const par_queue *q)
 {
     int64_t n;

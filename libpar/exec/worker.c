@@ -293,7 +293,7 @@ pari_worker_run_items(struct pari_seat *seat, uint64_t first, uint64_t end)
     }
 }
 
-bool
+pari_seldom bool
 pari_worker_settle(struct pari_worker *record, const struct pari_job *job, _Atomic uint8_t *status, uint64_t n,
                    uint64_t *claimed)
 {

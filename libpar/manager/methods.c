@@ -10,10 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INDEX_ERROR "builtins.IndexError"
-#define KEY_ERROR "builtins.KeyError"
-#define VALUE_ERROR "builtins.ValueError"
-
 /* ---- arguments and answers */
 
 static const par_obj *
@@ -357,47 +353,47 @@ dict_add(struct pari_method_call *call)
 /* ---- names */
 
 static const struct pari_method list_methods[] = {
-    { "append", 1, list_append, NULL },
-    { "extend", 1, list_extend, NULL },
-    { "insert", 2, list_insert, NULL },
-    { "pop", 1, list_pop, INDEX_ERROR },
-    { "remove", 1, list_remove, VALUE_ERROR },
-    { "index", 1, list_index, VALUE_ERROR },
-    { "count", 1, list_count, NULL },
-    { "sort", 0, list_sort, NULL },
-    { "reverse", 0, list_reverse, NULL },
-    { "clear", 0, list_clear, NULL },
-    { "copy", 0, get_value, NULL },
-    { "__len__", 0, get_length, NULL },
-    { "__contains__", 1, list_contains, NULL },
-    { "__getitem__", 1, list_get, INDEX_ERROR },
-    { "__setitem__", 2, list_set, INDEX_ERROR },
-    { "__delitem__", 1, list_del, INDEX_ERROR },
-    { "__str__", 0, get_text, NULL },
-    { "__repr__", 0, get_text, NULL },
-    { "#GETVALUE", 0, get_value, NULL },
-    { NULL, 0, NULL, NULL },
+    { "append", 1, list_append, PARI_ABSENT_NOTHING },
+    { "extend", 1, list_extend, PARI_ABSENT_NOTHING },
+    { "insert", 2, list_insert, PARI_ABSENT_NOTHING },
+    { "pop", 1, list_pop, PARI_ABSENT_INDEX },
+    { "remove", 1, list_remove, PARI_ABSENT_VALUE },
+    { "index", 1, list_index, PARI_ABSENT_VALUE },
+    { "count", 1, list_count, PARI_ABSENT_NOTHING },
+    { "sort", 0, list_sort, PARI_ABSENT_NOTHING },
+    { "reverse", 0, list_reverse, PARI_ABSENT_NOTHING },
+    { "clear", 0, list_clear, PARI_ABSENT_NOTHING },
+    { "copy", 0, get_value, PARI_ABSENT_NOTHING },
+    { "__len__", 0, get_length, PARI_ABSENT_NOTHING },
+    { "__contains__", 1, list_contains, PARI_ABSENT_NOTHING },
+    { "__getitem__", 1, list_get, PARI_ABSENT_INDEX },
+    { "__setitem__", 2, list_set, PARI_ABSENT_INDEX },
+    { "__delitem__", 1, list_del, PARI_ABSENT_INDEX },
+    { "__str__", 0, get_text, PARI_ABSENT_NOTHING },
+    { "__repr__", 0, get_text, PARI_ABSENT_NOTHING },
+    { "#GETVALUE", 0, get_value, PARI_ABSENT_NOTHING },
+    { "", 0, NULL, PARI_ABSENT_NOTHING },
 };
 
 static const struct pari_method dict_methods[] = {
-    { "pop", 1, dict_pop, KEY_ERROR },
-    { "keys", 0, dict_keys, NULL },
-    { "values", 0, dict_values, NULL },
-    { "setdefault", 2, dict_setdefault, NULL },
-    { "replace", 3, dict_replace, KEY_ERROR },
-    { "update", 1, dict_update, NULL },
-    { "clear", 0, dict_clear, NULL },
-    { "copy", 0, get_value, NULL },
-    { "add", 2, dict_add, NULL },
-    { "__len__", 0, get_length, NULL },
-    { "__contains__", 1, dict_contains, NULL },
-    { "__getitem__", 1, dict_get, KEY_ERROR },
-    { "__setitem__", 2, dict_set, NULL },
-    { "__delitem__", 1, dict_del, KEY_ERROR },
-    { "__str__", 0, get_text, NULL },
-    { "__repr__", 0, get_text, NULL },
-    { "#GETVALUE", 0, get_value, NULL },
-    { NULL, 0, NULL, NULL },
+    { "pop", 1, dict_pop, PARI_ABSENT_KEY },
+    { "keys", 0, dict_keys, PARI_ABSENT_NOTHING },
+    { "values", 0, dict_values, PARI_ABSENT_NOTHING },
+    { "setdefault", 2, dict_setdefault, PARI_ABSENT_NOTHING },
+    { "replace", 3, dict_replace, PARI_ABSENT_KEY },
+    { "update", 1, dict_update, PARI_ABSENT_NOTHING },
+    { "clear", 0, dict_clear, PARI_ABSENT_NOTHING },
+    { "copy", 0, get_value, PARI_ABSENT_NOTHING },
+    { "add", 2, dict_add, PARI_ABSENT_NOTHING },
+    { "__len__", 0, get_length, PARI_ABSENT_NOTHING },
+    { "__contains__", 1, dict_contains, PARI_ABSENT_NOTHING },
+    { "__getitem__", 1, dict_get, PARI_ABSENT_KEY },
+    { "__setitem__", 2, dict_set, PARI_ABSENT_NOTHING },
+    { "__delitem__", 1, dict_del, PARI_ABSENT_KEY },
+    { "__str__", 0, get_text, PARI_ABSENT_NOTHING },
+    { "__repr__", 0, get_text, PARI_ABSENT_NOTHING },
+    { "#GETVALUE", 0, get_value, PARI_ABSENT_NOTHING },
+    { "", 0, NULL, PARI_ABSENT_NOTHING },
 };
 
 static const struct pari_method *
@@ -409,7 +405,7 @@ methods_of(const par_obj *object)
 const struct pari_method *
 pari_method_find(const par_obj *object, const char *name)
 {
-    for (const struct pari_method *method = methods_of(object); method->name != NULL; method++)
+    for (const struct pari_method *method = methods_of(object); method->run != NULL; method++)
         if (strcmp(method->name, name) == 0)
             return method;
     return NULL;

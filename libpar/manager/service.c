@@ -56,17 +56,19 @@ refuse(struct pari_buffer *out, const char *kind, const char *text)
     return answered;
 }
 
-/* What the request failed with, errno, as an answer. `absent`: the exception that says ENOENT. */
+static const char absent_name[][20] = { "", "builtins.IndexError", "builtins.KeyError", "builtins.ValueError" };
+
+/* What the request failed with, errno, as an answer. `absent`: what ENOENT means. */
 static int
-refuse_errno(struct pari_service *service, struct pari_buffer *out, const char *absent)
+refuse_errno(struct pari_service *service, struct pari_buffer *out, enum pari_absent absent)
 {
     int error = errno;
 
     service->refused = error;
     if (error == EMSGSIZE)
         return refuse(out, PARI_REPLY_UNSERIALIZABLE, "too large to send");
-    if (error == ENOENT && absent != NULL)
-        return answer_error(out, absent, "no such index, key or value");
+    if (error == ENOENT && absent != PARI_ABSENT_NOTHING)
+        return answer_error(out, absent_name[absent], "no such index, key or value");
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
         if (refusals[i].error == error)
             return answer_error(out, refusals[i].exception, refusals[i].text);
@@ -102,7 +104,7 @@ request_read(struct pari_service *service, struct request *request, const unsign
     }
     request->whole = pari_unpickle(message, length);
     if (request->whole == NULL)
-        return errno == EBADMSG ? -1 : refuse_errno(service, out, NULL);
+        return errno == EBADMSG ? -1 : refuse_errno(service, out, PARI_ABSENT_NOTHING);
     if (!request_is_valid(request->whole)) {
         par_obj_free(request->whole);
         return -1;
@@ -136,7 +138,9 @@ call_typed(struct pari_service *service, const struct pari_object *object, const
         return refuse(out, PARI_REPLY_TRACEBACK, "no such method");
     errno = EINVAL; /* of one that does not say why */
     result = method->run(object->state, request->args);
-    answered = result != NULL && pari_message_reply(out, PARI_REPLY_RETURN, result) == 0 ? 0 : refuse_errno(service, out, NULL);
+    answered = result != NULL && pari_message_reply(out, PARI_REPLY_RETURN, result) == 0
+                   ? 0
+                   : refuse_errno(service, out, PARI_ABSENT_NOTHING);
     par_obj_free(result);
     return answered;
 }
@@ -181,7 +185,8 @@ pari_service_call(struct pari_service *service, const unsigned char *message, si
 static int
 answer_new(struct pari_service *service, struct pari_buffer *out, par_obj *value)
 {
-    int answered = value != NULL ? pari_message_reply(out, PARI_REPLY_RETURN, value) : refuse_errno(service, out, NULL);
+    int answered =
+        value != NULL ? pari_message_reply(out, PARI_REPLY_RETURN, value) : refuse_errno(service, out, PARI_ABSENT_NOTHING);
 
     par_obj_free(value);
     return answered;
@@ -278,7 +283,7 @@ create(struct pari_service *service, par_obj *args, struct pari_buffer *out)
     else
         names = make_plain(service, args, ident);
     if (names == NULL)
-        return refuse_errno(service, out, NULL);
+        return refuse_errno(service, out, PARI_ABSENT_NOTHING);
     if (answer_new(service, out, par_tuple(par_str(ident), names)) == 0)
         return 0;
     pari_store_release(&service->store, pari_store_find(&service->store, ident));
@@ -334,7 +339,7 @@ name_kept(struct pari_service *service, par_obj *args, struct pari_buffer *out)
 {
     const char *name = name_of_kept(service, args);
 
-    return name != NULL ? answer_new(service, out, par_str(name)) : refuse_errno(service, out, NULL);
+    return name != NULL ? answer_new(service, out, par_str(name)) : refuse_errno(service, out, PARI_ABSENT_NOTHING);
 }
 
 /* (address), or (address, offer) by a client that has not heard of what it offered: there may be another one by now. */
@@ -347,7 +352,7 @@ release_kept(struct pari_service *service, par_obj *args, struct pari_buffer *ou
 
     if (object == NULL || object->references == 0 || (offer != 0 && offer != object->offer)) {
         errno = ENOENT;
-        return refuse_errno(service, out, NULL);
+        return refuse_errno(service, out, PARI_ABSENT_NOTHING);
     }
     pari_store_release(&service->store, object);
     return answer_new(service, out, par_none());
@@ -424,7 +429,7 @@ pari_service_control(struct pari_service *service, const unsigned char *message,
 int
 pari_service_refuse(struct pari_service *service, struct pari_buffer *out)
 {
-    return refuse_errno(service, out, NULL);
+    return refuse_errno(service, out, PARI_ABSENT_NOTHING);
 }
 
 void

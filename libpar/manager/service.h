@@ -38,12 +38,14 @@ struct pari_method_call {
     struct pari_buffer *out;
 };
 
+enum pari_absent { PARI_ABSENT_NOTHING, PARI_ABSENT_INDEX, PARI_ABSENT_KEY, PARI_ABSENT_VALUE };
+
 /* A method of Python's list or dict. run writes the answer, or returns -1 and errno with the object as it was. */
-struct pari_method {
-    const char *name;
-    size_t n_args;
+struct pari_method { /* with few pointers, which the loader would have to set one by one */
+    char name[15];
+    uint8_t n_args;
     int (*run)(struct pari_method_call *call);
-    const char *absent; /* the exception that says ENOENT */
+    enum pari_absent absent; /* what ENOENT means */
 };
 
 const struct pari_method *pari_method_find(const par_obj *object, const char *name);

@@ -341,53 +341,42 @@ load_setitems(struct pari_reader *r, unsigned argument)
 
 /* ---- running it */
 
+#define OPERATIONS(row)                                                                                                     \
+    row(OP_FRAME, load_frame, 8) row(OP_STOP, load_stop, 0) row(OP_MARK, load_mark, 0) row(OP_POP, load_pop, 0)             \
+        row(OP_POP_MARK, load_pop_mark, 0) row(OP_DUP, load_dup, 0) row(OP_MEMOIZE, load_memoize, 0)                        \
+            row(OP_BINPUT, load_put, 1) row(OP_LONG_BINPUT, load_put, 4) row(OP_BINGET, load_get, 1)                        \
+                row(OP_LONG_BINGET, load_get, 4) row(OP_NONE, load_none, 0) row(OP_TRUE, load_bool, true)                   \
+                    row(OP_FALSE, load_bool, false) row(OP_BININT1, load_unsigned, 1) row(OP_BININT2, load_unsigned, 2)     \
+                        row(OP_BININT, load_int32, 4) row(OP_LONG1, load_long, 1) row(OP_LONG4, load_long, 4)               \
+                            row(OP_BINFLOAT, load_float, 8) row(OP_SHORT_BINUNICODE, load_str, 1)                           \
+                                row(OP_BINUNICODE, load_str, 4) row(OP_BINUNICODE8, load_str, 8)                            \
+                                    row(OP_SHORT_BINBYTES, load_bytes, 1) row(OP_BINBYTES, load_bytes, 4)                   \
+                                        row(OP_BINBYTES8, load_bytes, 8) row(OP_EMPTY_LIST, load_empty_list, 0)             \
+                                            row(OP_APPEND, load_append, 0) row(OP_APPENDS, load_appends, 0)                 \
+                                                row(OP_EMPTY_TUPLE, load_tuple, 0) row(OP_TUPLE1, load_tuple, 1)            \
+                                                    row(OP_TUPLE2, load_tuple, 2) row(OP_TUPLE3, load_tuple, 3)             \
+                                                        row(OP_TUPLE, load_tuple, FROM_MARK)                                \
+                                                            row(OP_EMPTY_DICT, load_empty_dict, 0)                          \
+                                                                row(OP_SETITEM, load_setitem, 0)                            \
+                                                                    row(OP_SETITEMS, load_setitems, 0)                      \
+                                                                        row(OP_GLOBAL, pari_load_global, 0)                 \
+                                                                            row(OP_STACK_GLOBAL, pari_load_stack_global, 0) \
+                                                                                row(OP_REDUCE, pari_load_reduce, 0)         \
+                                                                                    row(OP_NEWOBJ, pari_load_reduce, 0)     \
+                                                                                        row(OP_BUILD, pari_load_build, 0)
+
+#define PLACE(opcode, load, argument) AT_##opcode,
+#define PLACE_OF(opcode, load, argument) [opcode] = AT_##opcode,
+#define OPERATION(opcode, load, argument) { load, argument },
+
+enum { AT_NOTHING, OPERATIONS(PLACE) };
+
+static const uint8_t place[256] = { OPERATIONS(PLACE_OF) };
+
 static const struct {
     load_fn *load;
     unsigned argument;
-} operation[256] = {
-    [OP_FRAME] = { load_frame, 8 },
-    [OP_STOP] = { load_stop, 0 },
-    [OP_MARK] = { load_mark, 0 },
-    [OP_POP] = { load_pop, 0 },
-    [OP_POP_MARK] = { load_pop_mark, 0 },
-    [OP_DUP] = { load_dup, 0 },
-    [OP_MEMOIZE] = { load_memoize, 0 },
-    [OP_BINPUT] = { load_put, 1 },
-    [OP_LONG_BINPUT] = { load_put, 4 },
-    [OP_BINGET] = { load_get, 1 },
-    [OP_LONG_BINGET] = { load_get, 4 },
-    [OP_NONE] = { load_none, 0 },
-    [OP_TRUE] = { load_bool, true },
-    [OP_FALSE] = { load_bool, false },
-    [OP_BININT1] = { load_unsigned, 1 },
-    [OP_BININT2] = { load_unsigned, 2 },
-    [OP_BININT] = { load_int32, 4 },
-    [OP_LONG1] = { load_long, 1 },
-    [OP_LONG4] = { load_long, 4 },
-    [OP_BINFLOAT] = { load_float, 8 },
-    [OP_SHORT_BINUNICODE] = { load_str, 1 },
-    [OP_BINUNICODE] = { load_str, 4 },
-    [OP_BINUNICODE8] = { load_str, 8 },
-    [OP_SHORT_BINBYTES] = { load_bytes, 1 },
-    [OP_BINBYTES] = { load_bytes, 4 },
-    [OP_BINBYTES8] = { load_bytes, 8 },
-    [OP_EMPTY_LIST] = { load_empty_list, 0 },
-    [OP_APPEND] = { load_append, 0 },
-    [OP_APPENDS] = { load_appends, 0 },
-    [OP_EMPTY_TUPLE] = { load_tuple, 0 },
-    [OP_TUPLE1] = { load_tuple, 1 },
-    [OP_TUPLE2] = { load_tuple, 2 },
-    [OP_TUPLE3] = { load_tuple, 3 },
-    [OP_TUPLE] = { load_tuple, FROM_MARK },
-    [OP_EMPTY_DICT] = { load_empty_dict, 0 },
-    [OP_SETITEM] = { load_setitem, 0 },
-    [OP_SETITEMS] = { load_setitems, 0 },
-    [OP_GLOBAL] = { pari_load_global, 0 },
-    [OP_STACK_GLOBAL] = { pari_load_stack_global, 0 },
-    [OP_REDUCE] = { pari_load_reduce, 0 },
-    [OP_NEWOBJ] = { pari_load_reduce, 0 },
-    [OP_BUILD] = { pari_load_build, 0 },
-};
+} operation[] = { { NULL, 0 }, OPERATIONS(OPERATION) };
 
 /* The opcodes that exist but are no plain data: those of protocols 0 and 1, of sets and byte arrays, extensions, references to
  * what the program itself would have to find. */
@@ -400,8 +389,8 @@ load_one(struct pari_reader *r)
 
     if (!op)
         return -1;
-    if (operation[*op].load)
-        return operation[*op].load(r, operation[*op].argument);
+    if (place[*op] != AT_NOTHING)
+        return operation[place[*op]].load(r, operation[place[*op]].argument);
     if (!memchr(other_opcodes, *op, sizeof other_opcodes - 1))
         return pari_fail(EBADMSG);
     pari_say("pickle: opcode 0x%02x is not plain data", *op);

@@ -52,7 +52,7 @@ find_word(const pthread_mutex_t *held)
         }
 }
 
-static int
+static pari_seldom int
 new_mutex(pthread_mutex_t *mutex)
 {
     pthread_mutexattr_t attributes;
@@ -69,7 +69,7 @@ new_mutex(pthread_mutex_t *mutex)
     return error;
 }
 
-static int
+static pari_seldom int
 learn_from(pthread_mutex_t *mutex)
 {
     int error;
@@ -83,7 +83,7 @@ learn_from(pthread_mutex_t *mutex)
     return error;
 }
 
-int
+pari_seldom int
 pari_mutex_init(struct pari_mutex *mutex)
 {
     int error = new_mutex(&mutex->pthread);
@@ -93,7 +93,7 @@ pari_mutex_init(struct pari_mutex *mutex)
     return error ? pari_fail(error) : 0;
 }
 
-int
+pari_seldom int
 pari_mutex_learn(void)
 {
     struct pari_mutex mutex;
@@ -132,7 +132,7 @@ pari_mutex_announce(struct pari_mutex *mutex)
     pari_locker.n_held--;
 }
 
-void
+pari_seldom void
 pari_mutex_mark(struct pari_mutex *mutex, uint32_t word)
 {
     if (pari_mutex_word_is_held(word) &&
@@ -184,7 +184,7 @@ outcome(int error)
     return error == 0 ? PARI_HELD : PARI_HELD_AFTER_DEATH;
 }
 
-static int
+static pari_seldom int
 lock_in_slices(struct pari_mutex *mutex, par_time deadline)
 {
     int64_t slice = FIRST_SLICE;

@@ -21,6 +21,7 @@
 
 #define pari_likely(x) __builtin_expect(!!(x), 1)
 #define pari_unlikely(x) __builtin_expect(!!(x), 0)
+#define pari_seldom __attribute__((cold)) /* compiled for size, in a file that is not */
 
 /* An invariant of ours, checked in debug builds only: the caller's mistakes get an errno instead. */
 #ifdef PAR_DEBUG

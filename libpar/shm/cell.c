@@ -66,7 +66,7 @@ detach(struct pari_cell *cell)
 }
 
 /* Free the cell, or leave it an orphan while somebody holds its mutex. */
-static void
+static pari_seldom void
 retire(struct pari_cell *cell)
 {
     int held;
@@ -85,7 +85,7 @@ retire(struct pari_cell *cell)
     pari_cell_give_back(cell);
 }
 
-void
+pari_seldom void
 pari_cells_adopt(void)
 {
     uint32_t list = pari_arena->heap.orphans;
@@ -98,7 +98,7 @@ pari_cells_adopt(void)
     }
 }
 
-static void
+static pari_seldom void
 return_cells_of_page(uint64_t page, uintptr_t from, uintptr_t to)
 {
     uint32_t *list = &pari_page_at(page)->cells;
@@ -125,7 +125,7 @@ pari_cells_return(struct pari_block *block)
         return_cells_of_page(page, from, to);
 }
 
-void
+pari_seldom void
 pari_cell_sweep(struct pari_cell *cell)
 {
     uintptr_t home = atomic_load(&cell->home);
@@ -139,7 +139,7 @@ pari_cell_sweep(struct pari_cell *cell)
     retire(cell);
 }
 
-void
+pari_seldom void
 pari_cell_relink(struct pari_cell *cell, bool is_live)
 {
     uintptr_t home = atomic_load(&cell->home);
@@ -211,7 +211,7 @@ pari_cell_find(const _Atomic uint64_t *link, enum pari_cell_kind kind)
     return value ? linked(link, value, kind) : pari_null(ENOENT);
 }
 
-struct pari_cell *
+pari_seldom struct pari_cell *
 pari_cell_make(_Atomic uint64_t *link, enum pari_cell_kind kind, size_t attachment)
 {
     pari_member me = pari_self();
@@ -240,7 +240,7 @@ pari_cell_make(_Atomic uint64_t *link, enum pari_cell_kind kind, size_t attachme
     return cell;
 }
 
-int
+pari_seldom int
 pari_cell_publish(struct pari_cell *cell)
 {
     _Atomic uint64_t *link = (_Atomic uint64_t *)atomic_load(&cell->home);
@@ -254,7 +254,7 @@ pari_cell_publish(struct pari_cell *cell)
     return 0;
 }
 
-struct pari_cell *
+pari_seldom struct pari_cell *
 pari_cell_find_or_make(_Atomic uint64_t *link, enum pari_cell_kind kind)
 {
     struct pari_cell *cell = pari_cell_find(link, kind);

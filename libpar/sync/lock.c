@@ -133,7 +133,7 @@ used_cell(const void *object, enum pari_cell_kind kind)
     return cell;
 }
 
-static bool
+static pari_seldom bool
 is_locked(const void *object, enum pari_cell_kind kind)
 {
     int saved = errno;
@@ -146,7 +146,7 @@ is_locked(const void *object, enum pari_cell_kind kind)
 
 /* ---- lock */
 
-int
+pari_seldom int
 par_lock_init(par_lock *lock, const par_lock_opts *opts)
 {
     bool is_fair = opts != NULL && opts->fair;
@@ -186,7 +186,7 @@ par_lock_locked(const par_lock *lock)
     return is_locked(lock, PARI_CELL_LOCK);
 }
 
-pid_t
+pari_seldom pid_t
 par_lock_dead_owner(const par_lock *lock)
 {
     const struct pari_cell *cell = used_cell(lock, PARI_CELL_LOCK);
@@ -194,7 +194,7 @@ par_lock_dead_owner(const par_lock *lock)
     return cell ? dead_owner(cell) : -1;
 }
 
-int
+pari_seldom int
 par_lock_recover(par_lock *lock)
 {
     struct pari_cell *cell = used_cell(lock, PARI_CELL_LOCK);
@@ -202,7 +202,7 @@ par_lock_recover(par_lock *lock)
     return cell ? recover(cell) : -1;
 }
 
-int
+pari_seldom int
 par_lock_in_line(const par_lock *lock)
 {
     struct pari_cell *cell = pari_cell_look((const void *)lock, PARI_CELL_LOCK);
@@ -212,7 +212,7 @@ par_lock_in_line(const par_lock *lock)
     return pari_line_length(&state_of(cell)->line, cell);
 }
 
-bool
+pari_seldom bool
 pari_lock_is_mine(const par_lock *lock)
 {
     const struct pari_cell *cell = used_cell(lock, PARI_CELL_LOCK);
@@ -259,7 +259,7 @@ par_rlock_locked(const par_rlock *lock)
     return is_locked(lock, PARI_CELL_RLOCK);
 }
 
-pid_t
+pari_seldom pid_t
 par_rlock_dead_owner(const par_rlock *lock)
 {
     const struct pari_cell *cell = used_cell(lock, PARI_CELL_RLOCK);
@@ -267,7 +267,7 @@ par_rlock_dead_owner(const par_rlock *lock)
     return cell ? dead_owner(cell) : -1;
 }
 
-int
+pari_seldom int
 par_rlock_recover(par_rlock *lock)
 {
     struct pari_cell *cell = used_cell(lock, PARI_CELL_RLOCK);

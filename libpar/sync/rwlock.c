@@ -56,7 +56,7 @@ make(par_rwlock *lock, unsigned n_entries)
     return pari_cell_publish(cell);
 }
 
-int
+pari_seldom int
 par_rwlock_init(par_rwlock *lock, const par_rwlock_opts *opts)
 {
     unsigned n_entries = opts != NULL && opts->readers != 0 ? opts->readers : STANDARD_READERS;
@@ -218,7 +218,7 @@ release_read(struct pari_cell *cell)
     return 0;
 }
 
-int
+pari_seldom int
 par_rwlock_readers(const par_rwlock *lock)
 {
     struct pari_cell *cell = pari_cell_look((const void *)lock, PARI_CELL_RWLOCK);
@@ -256,7 +256,7 @@ list_readers(const struct pari_cell *cell, pari_member *peer, unsigned *n_peers)
 }
 
 /* Until nobody reads. -1: ETIMEDOUT, EINTR. */
-static int
+static pari_seldom int
 drain(struct pari_cell *cell, par_time deadline)
 {
     struct rwlock_state *lock = state_of(cell);
@@ -321,7 +321,7 @@ is_held_here(const struct pari_cell *cell)
     return pari_mutex_is_mine(&cell->mutex) || (reader != NULL && atomic_load(&reader->count) > 0);
 }
 
-pid_t
+pari_seldom pid_t
 par_rwlock_dead_owner(const par_rwlock *lock)
 {
     const struct pari_cell *cell = used_cell(lock);
@@ -331,7 +331,7 @@ par_rwlock_dead_owner(const par_rwlock *lock)
     return is_held_here(cell) ? atomic_load(&state_of(cell)->dead) : pari_fail(EPERM);
 }
 
-int
+pari_seldom int
 par_rwlock_recover(par_rwlock *lock)
 {
     struct pari_cell *cell = used_cell(lock);
