@@ -18,6 +18,7 @@
 #include <par/obj.h>     /* dynamic values */
 #include <par/pipe.h>    /* two ends, one writer, one reader */
 #include <par/queue.h>   /* many writers, many readers */
+#include <par/pqueue.h>  /* the most urgent first, and items on lease */
 #include <par/pool.h>    /* a function over an array */
 #include <par/future.h>  /* tasks and streams that nobody waits for yet */
 #include <par/wait.h>    /* for several of all these at a time */

@@ -27,7 +27,7 @@ check_floors() {
     find include libpar -name '*.[ch]' -type f | sort | xargs awk '
         BEGIN {
             floors = "os 0 shm 1 sync 2 channel 3 object 3 exec 4 manager 5"
-            headers = "base 0 shared 2 sync 2 shm 3 obj 3 pipe 3 queue 3 process 4 thread 4 pool 4 future 4 wait 4 log 4 manager 5"
+            headers = "base 0 shared 2 sync 2 shm 3 obj 3 pipe 3 pqueue 3 queue 3 process 4 thread 4 pool 4 future 4 wait 4 log 4 manager 5"
             n = split(floors, word, " ");  for (i = 1; i < n; i += 2) floor_of["libpar/" word[i]] = word[i + 1]
             n = split(headers, word, " "); for (i = 1; i < n; i += 2) floor_of["par/" word[i] ".h"] = word[i + 1]
         }

@@ -75,6 +75,10 @@ void pari_queue_inherit(par_queue *q);
 
 /* ---- side.c */
 
+/* The lock of a side, which is held for a fraction of a microsecond unless its holder has lost the processor or died: as
+ * pari_mutex_lock, but it is waited for some time beyond the deadline. */
+int pari_side_lock(struct pari_mutex *lock, par_time deadline);
+
 /* 0: the side is locked and in order. -1: ETIMEDOUT (the deadline has passed, and somebody was in there for some time after
  * it), EINTR, ENOTRECOVERABLE. */
 int pari_queue_lock_put(par_queue *q, par_time deadline);

@@ -43,8 +43,8 @@ lock_contended(struct pari_mutex *lock, par_time deadline)
     return lock_with_grace(lock, deadline);
 }
 
-static int
-lock_side(struct pari_mutex *lock, par_time deadline)
+int
+pari_side_lock(struct pari_mutex *lock, par_time deadline)
 {
     int held = pari_mutex_lock(lock, PAR_NOWAIT);
 
@@ -62,7 +62,7 @@ wake_all(par_queue *q)
 int
 pari_queue_lock_put(par_queue *q, par_time deadline)
 {
-    int held = lock_side(q->put_lock, deadline);
+    int held = pari_side_lock(q->put_lock, deadline);
 
     if (pari_unlikely(held == PARI_HELD_AFTER_DEATH)) {
         pari_ring_repair_put(&q->ring);
@@ -75,7 +75,7 @@ pari_queue_lock_put(par_queue *q, par_time deadline)
 int
 pari_queue_lock_get(par_queue *q, par_time deadline)
 {
-    int held = lock_side(q->get_lock, deadline);
+    int held = pari_side_lock(q->get_lock, deadline);
 
     if (pari_unlikely(held == PARI_HELD_AFTER_DEATH)) {
         pari_account_repair(q, pari_ring_repair_get(&q->ring));

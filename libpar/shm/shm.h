@@ -279,7 +279,8 @@ enum pari_kind {
     PARI_SHM,
     PARI_SHAREABLE_LIST,
     PARI_NAMESPACE_PROXY,
-    PARI_TYPED_PROXY
+    PARI_TYPED_PROXY,
+    PARI_PQUEUE
 };
 
 struct pari_handle {

@@ -518,6 +518,131 @@ check_producer(void)
     par_queue_free(q);
 }
 
+/* ---- a queue with an order: items are their priority; of five, 1 is on lease */
+
+static par_pqueue *pq;
+static par_lease first;
+
+static int
+pq_put(long number)
+{
+    return par_pqueue_put(pq, &number, sizeof number, number, soon());
+}
+
+/* The number, 0: there is none, -1: an error. */
+static long
+pq_get(par_time deadline)
+{
+    long number;
+    ssize_t got = par_pqueue_get(pq, &number, sizeof number, deadline);
+
+    return got == sizeof number ? number : got < 0 && errno == ETIMEDOUT ? 0 : -1;
+}
+
+static void
+set_up_pqueue(void)
+{
+    leak_mark();
+    pq = par_pqueue_new(&(par_pqueue_opts){ .item_size = sizeof(long), .maxsize = 8 });
+    expect_ready(pq != NULL);
+    for (long i = 1; i <= 5; i++)
+        expect_ready(pq_put(i) == 0);
+}
+
+static void
+pq_put_mine(int which)
+{
+    (void)pq_put(MINE + which);
+}
+
+static void
+pq_get_one(int which)
+{
+    (void)which;
+    (void)pq_get(par_in(10));
+}
+
+static void
+pq_lease_one(int which)
+{
+    long number;
+
+    (void)which;
+    if (par_pqueue_lease(pq, &number, sizeof number, &first, par_in(10)) < 0)
+        first.deliveries = 0; /* nothing to acknowledge */
+}
+
+static void
+pq_lease_and_ack(int which)
+{
+    pq_lease_one(which);
+    (void)par_pqueue_ack(pq, &first);
+}
+
+static void
+pq_lease_and_nack(int which)
+{
+    pq_lease_one(which);
+    (void)par_pqueue_nack(pq, &first);
+}
+
+/* What is there comes once, some of it late; how many of the five are gone, and how many of the victims' are there. */
+static void
+pq_drain(int *n_gone, int *n_mine)
+{
+    bool was_got[MINE + 2] = { false };
+    long number;
+
+    *n_gone = 5;
+    *n_mine = 0;
+    while ((number = pq_get(par_in(*n_gone > 0 ? 0.01 : 0))) > 0) {
+        expect(DUPLICATED, number < MINE + 2 && !was_got[number]);
+        was_got[number] = true;
+        if (number >= MINE)
+            ++*n_mine;
+        else
+            --*n_gone;
+    }
+    expect(TORN, number == 0);
+    expect(TORN, par_pqueue_qsize(pq) == 0 && par_pqueue_leased(pq) == 0);
+    for (long i = 1; i <= 8; i++)
+        expect_done(pq_put(i)); /* all places are free again */
+    for (long i = 1; i <= 8; i++)
+        expect(LOST, pq_get(soon()) == i);
+    par_pqueue_free(pq);
+    leak_check(0);
+}
+
+static void
+check_pq_put(void)
+{
+    int n_gone, n_mine;
+
+    pq_drain(&n_gone, &n_mine);
+    expect(LOST, n_gone == 0 && n_mine >= has_ended(0) + has_ended(1));
+}
+
+/* Each victim takes one at most: the first ones. */
+static void
+check_pq_get(void)
+{
+    int n_gone, n_mine;
+
+    pq_drain(&n_gone, &n_mine);
+    expect(LOST, n_gone <= (page->victim[0].pid != 0) + (page->victim[1].pid != 0));
+    expect(DUPLICATED, n_gone >= has_ended(0) + has_ended(1));
+}
+
+/* Nothing is gone: what the dead had has come back. */
+static void
+check_pq_lease(void)
+{
+    int n_gone, n_mine;
+
+    pq_drain(&n_gone, &n_mine);
+    expect(LOST, n_gone == 0);
+}
+
 #define OP(op_name, ...)                               \
     {                                                  \
         .group = "queue", .name = op_name, __VA_ARGS__ \
@@ -541,5 +666,10 @@ const struct op queue_ops[] = {
     OP("queue_close", .setup = set_up_end, .act = close_it, .check = check_close),
     OP("queue_new_free", .setup = set_up_nothing, .act = make_and_free, .check = check_made, .stride = 61),
     OP("queue_producer", .setup = set_up_producer, .act = put_and_leave, .check = check_producer),
+    OP("pqueue_put", .setup = set_up_pqueue, .act = pq_put_mine, .check = check_pq_put),
+    OP("pqueue_get", .setup = set_up_pqueue, .act = pq_get_one, .check = check_pq_get),
+    OP("pqueue_lease", .setup = set_up_pqueue, .act = pq_lease_one, .check = check_pq_lease),
+    OP("pqueue_ack", .setup = set_up_pqueue, .act = pq_lease_and_ack, .check = check_pq_get),
+    OP("pqueue_nack", .setup = set_up_pqueue, .act = pq_lease_and_nack, .check = check_pq_lease),
     { .name = NULL },
 };

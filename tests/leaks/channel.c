@@ -67,6 +67,19 @@ cycle_queue(void)
 }
 
 static void
+cycle_pqueue(void)
+{
+    par_pqueue *pqueue = par_pqueue_new(&(par_pqueue_opts){ .item_size = 8, .maxsize = 4 });
+    par_lease lease;
+    char got[8];
+
+    must(pqueue != NULL && par_pqueue_put(pqueue, message, 8, 1, soon()) == 0 &&
+         par_pqueue_put(pqueue, message, 8, 2, soon()) == 0);
+    must(par_pqueue_lease(pqueue, got, sizeof got, &lease, soon()) == 8 && par_pqueue_ack(pqueue, &lease) == 0);
+    par_pqueue_free(pqueue);
+}
+
+static void
 cycle_queue_big(void)
 {
     use_queue(sizeof message);
@@ -90,6 +103,7 @@ const struct subject channel_subjects[] = {
     { "pipe descriptor", NULL, cycle_pipe_descriptor, NULL },
     { "queue", NULL, cycle_queue, NULL },
     { "queue, big", NULL, cycle_queue_big, NULL },
+    { "pqueue", NULL, cycle_pqueue, NULL },
     { "queue of objects", NULL, cycle_queue_of_objects, NULL },
     { NULL, NULL, NULL, NULL },
 };
