@@ -377,7 +377,7 @@ START_TEST(wakers_fence_where_the_sleepers_cannot)
     errno = 7;
     ck_assert(!pari_fence_heavy());
     pari_eventcount_fence(&ec);
-    ck_assert_uint_eq(ec.must_fence, 1);
+    ck_assert_uint_eq(ec.flags, PARI_MUST_FENCE);
     ck_assert_uint_eq(ec.word, 0);
     ck_assert_int_eq(errno, 7);
     assert_light_play();

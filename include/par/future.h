@@ -83,6 +83,14 @@ PAR_API ssize_t par_future_get(par_future *future, void *out, par_time deadline)
  * Safe: any thread. */
 PAR_API int par_future_done(par_future *future);
 
+/* The descriptor to watch in an event loop until it has ended: one for all futures of a pool. It stays the library's: do not read or
+ * close it; it goes with the pool. The call sees to what is due in the pool (a worker that has died, a time limit) and makes the
+ * descriptor unreadable until there is news; so call it, look with par_future_done, and go back to the loop. It is readable twice a
+ * second in any case.
+ * Errors: EPIPE (its pool is gone: it has ended), EMFILE, ENFILE, ENOMEM, EINVAL, EPERM, EDEADLK (inside a task of its pool).
+ * Safe: any thread of the process that made it. */
+PAR_API int par_future_fileno(par_future *future);
+
 /* What became of it. Of a map: PAR_OK, or PAR_FAILED with the number of items that are not good as the code.
  * Errors: EBUSY (it has not ended), EINVAL, EPERM.
  * Safe: any thread. */

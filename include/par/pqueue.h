@@ -104,6 +104,11 @@ PAR_API int par_pqueue_nack(par_pqueue *q, const par_lease *lease);
 PAR_API ssize_t par_pqueue_qsize(const par_pqueue *q);
 PAR_API ssize_t par_pqueue_leased(const par_pqueue *q);
 
+/* The descriptor to watch in an event loop, as that of par_queue_fileno.
+ * Errors: ENOSPC (eight live processes have one of this queue), EMFILE, ENFILE, ENOMEM; EINVAL as above.
+ * Safe: any thread, forked child (which gets its own). */
+PAR_API int par_pqueue_fileno(par_pqueue *q);
+
 /* Close the queue for everybody: put is EPIPE at once, get and lease once the rest has been got. Closing again is fine. Keeps errno.
  * Safe: any thread, forked child, signal handler (of a process that has used the queue before). */
 PAR_API void par_pqueue_close(par_pqueue *q);

@@ -155,6 +155,15 @@ PAR_API bool par_queue_empty(const par_queue *q);
  * Safe: any thread, forked child. */
 PAR_API bool par_queue_full(const par_queue *q);
 
+/* The descriptor to watch in an event loop (poll, epoll level-triggered), this process's own and the same at each call; it stays the
+ * library's: do not read or close it. Readable means: get with PAR_NOWAIT until that is ETIMEDOUT, which makes the descriptor
+ * unreadable until there is something again. It may be readable although there is no message, twice a second if nothing else; never
+ * the reverse, but a message whose producer was killed right behind the put may be told half a second late. It is closed when its
+ * process frees the queue, or asks for the descriptor of another one after somebody else has. Each has two more descriptors behind it.
+ * Errors: ENOSPC (eight live processes have one of this queue), EMFILE, ENFILE, ENOMEM; EINVAL as above.
+ * Safe: any thread, forked child (which gets its own). */
+PAR_API int par_queue_fileno(par_queue *q);
+
 /* Close the queue for everybody: put is EPIPE at once, get once the rest has been got. Closing again is fine. Keeps errno.
  * Safe: any thread, forked child, signal handler (of a process that has used the queue before). */
 PAR_API void par_queue_close(par_queue *q);

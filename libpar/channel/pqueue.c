@@ -22,7 +22,8 @@ struct par_pqueue {
     _Atomic uint64_t link; /* the cell of the lock */
     struct pari_mutex *lock;
     _Atomic uint32_t is_closed;
-    struct pari_eventcount readable, writable;
+    struct pari_belled readable;
+    struct pari_eventcount writable;
     _Alignas(PARI_CACHE_LINE) struct pari_shelf shelf;
 };
 
@@ -74,6 +75,7 @@ par_pqueue_free(par_pqueue *q)
 
     if (pari_handle_check_mine(q, PARI_PQUEUE) == 0) {
         par_pqueue_close(q);
+        pari_bell_close(&q->readable);
         pari_handle_free(q);
     }
     errno = saved;
@@ -82,7 +84,7 @@ par_pqueue_free(par_pqueue *q)
 static void
 wake_all(par_pqueue *q)
 {
-    pari_eventcount_notify(&q->readable, INT32_MAX);
+    pari_eventcount_notify(&q->readable.ec, INT32_MAX);
     pari_eventcount_notify(&q->writable, INT32_MAX);
 }
 
@@ -96,6 +98,12 @@ par_pqueue_close(par_pqueue *q)
         wake_all(q);
     }
     errno = saved;
+}
+
+int
+par_pqueue_fileno(par_pqueue *q)
+{
+    return pari_handle_check(q, PARI_PQUEUE) == 0 ? pari_bell_fd(&q->readable) : -1;
 }
 
 /* ---- the lock */
@@ -143,7 +151,7 @@ try_put(par_pqueue *q, const void *data, size_t size, int64_t priority, par_time
     is_in = !is_closed && pari_shelf_put(&q->shelf, data, size, priority);
     unlock(q);
     if (is_in)
-        pari_eventcount_notify(&q->readable, 1);
+        pari_eventcount_notify(&q->readable.ec, 1);
     return is_closed ? pari_fail(EPIPE) : is_in;
 }
 
@@ -227,7 +235,7 @@ try_get(par_pqueue *q, struct want *want, par_time deadline)
     want->n_peers = got == 0 ? pari_shelf_holders(&q->shelf, want->peers, PARI_MAX_WORDS - 1) : 0;
     unlock(q);
     if (n_back > 1)
-        pari_eventcount_notify(&q->readable, (int)n_back - 1);
+        pari_eventcount_notify(&q->readable.ec, (int)n_back - 1);
     if (got == 1 && want->lease == NULL)
         pari_eventcount_notify(&q->writable, 1);
     return got;
@@ -244,12 +252,16 @@ get(par_pqueue *q, void *buf, size_t size, par_lease *lease, par_time deadline)
     if (buf == NULL && size > 0)
         return pari_fail(EINVAL);
     for (;;) {
-        uint32_t key = pari_eventcount_prepare(&q->readable);
-        int got = try_get(q, &want, deadline);
+        uint32_t key;
+        int got;
 
+        if (pari_is_over(deadline))
+            (void)pari_bell_drain(&q->readable);
+        key = pari_eventcount_prepare(&q->readable.ec);
+        got = try_get(q, &want, deadline);
         if (got != 0)
             return got == 1 ? want.length : -1;
-        if (pari_eventcount_wait(&q->readable, key, &nap, want.peers, want.n_peers, deadline) != 0)
+        if (pari_eventcount_wait(&q->readable.ec, key, &nap, want.peers, want.n_peers, deadline) != 0)
             return -1;
     }
 }
@@ -306,7 +318,7 @@ par_pqueue_ack(par_pqueue *q, const par_lease *lease)
         return -1;
     pari_eventcount_notify(&q->writable, 1);
     if (atomic_load(&q->is_closed) != 0)
-        pari_eventcount_notify(&q->readable, INT32_MAX);
+        pari_eventcount_notify(&q->readable.ec, INT32_MAX);
     return 0;
 }
 
@@ -315,7 +327,7 @@ par_pqueue_nack(par_pqueue *q, const par_lease *lease)
 {
     if (end_lease(q, lease, pari_shelf_return) != 0)
         return -1;
-    pari_eventcount_notify(&q->readable, 1);
+    pari_eventcount_notify(&q->readable.ec, 1);
     return 0;
 }
 

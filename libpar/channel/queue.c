@@ -85,6 +85,7 @@ par_queue_free(par_queue *q)
         pari_heap_own(q, pari_self()); /* should we die now, it is swept */
         pari_ring_clear(&q->ring, NULL);
         pari_account_free_all(q);
+        pari_bell_close(&q->readable);
         pari_handle_free(q);
     }
     errno = saved;
@@ -103,10 +104,16 @@ par_queue_close(par_queue *q)
 
     if (pari_handle_check(q, PARI_QUEUE) == 0) {
         atomic_store(&q->is_closed, 1);
-        pari_eventcount_notify(&q->readable, INT32_MAX);
+        pari_eventcount_notify(&q->readable.ec, INT32_MAX);
         pari_eventcount_notify(&q->writable, INT32_MAX);
     }
     errno = saved;
+}
+
+pari_seldom int
+par_queue_fileno(par_queue *q)
+{
+    return pari_handle_check(q, PARI_QUEUE) == 0 ? pari_bell_fd(&q->readable) : -1;
 }
 
 /* ---- putting */
@@ -181,7 +188,7 @@ put(par_queue *q, const void *data, size_t size, struct pari_body *body, par_tim
         return -1;
     publish(q, data, size, body);
     pari_queue_unlock_put(q);
-    (void)pari_eventcount_notify_light(&q->readable, 1);
+    (void)pari_eventcount_notify_light(&q->readable.ec, 1);
     if (has_waited && !pari_queue_looks_full(q, need))
         (void)pari_eventcount_notify_light(&q->writable, 1);
     return 0;
@@ -238,7 +245,7 @@ put_some(par_queue *q, const void *data, size_t size, size_t n, par_time deadlin
         return -1;
     done = publish_many(q, data, size, n, need);
     pari_queue_unlock_put(q);
-    (void)pari_eventcount_notify_light(&q->readable, done < INT32_MAX ? (int)done : INT32_MAX);
+    (void)pari_eventcount_notify_light(&q->readable.ec, done < INT32_MAX ? (int)done : INT32_MAX);
     if (has_waited && !pari_queue_looks_full(q, need))
         (void)pari_eventcount_notify_light(&q->writable, 1);
     return (ssize_t)done;
@@ -324,7 +331,7 @@ leave_many(par_queue *q, bool frees_room, int n, bool has_waited)
     if (frees_room)
         (void)pari_eventcount_notify_light(&q->writable, n);
     if (has_waited && !pari_ring_is_empty(&q->ring))
-        (void)pari_eventcount_notify_light(&q->readable, 1);
+        (void)pari_eventcount_notify_light(&q->readable.ec, 1);
 }
 
 static void

@@ -52,10 +52,10 @@ struct par_queue {
 
     struct pari_ring ring; /* its producer's line under put_lock, its consumer's under get_lock */
 
-    _Alignas(PARI_CACHE_LINE) struct pari_eventcount readable; /* consumers sleep here */
-    struct pari_eventcount writable;                           /* producers */
-    struct pari_eventcount finished;                           /* joiners */
-    _Atomic uint32_t is_closed;                                /* set once */
+    _Alignas(PARI_CACHE_LINE) struct pari_belled readable; /* consumers sleep here */
+    struct pari_eventcount writable;                       /* producers */
+    struct pari_eventcount finished;                       /* joiners */
+    _Atomic uint32_t is_closed;                            /* set once */
 
     /* Under get_lock; a chunk is there once its byte is 1. */
     _Alignas(PARI_CACHE_LINE) struct pari_settlement closing;

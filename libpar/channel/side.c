@@ -54,7 +54,7 @@ pari_side_lock(struct pari_mutex *lock, par_time deadline)
 static void
 wake_all(par_queue *q)
 {
-    pari_eventcount_notify(&q->readable, INT32_MAX);
+    pari_eventcount_notify(&q->readable.ec, INT32_MAX);
     pari_eventcount_notify(&q->writable, INT32_MAX);
     pari_eventcount_notify(&q->finished, INT32_MAX);
 }
@@ -112,7 +112,7 @@ prepare(struct pari_eventcount *ec)
 struct pari_word
 pari_queue_prepare(par_queue *q)
 {
-    return (struct pari_word){ &q->readable.word, prepare(&q->readable) };
+    return (struct pari_word){ &q->readable.ec.word, prepare(&q->readable.ec) };
 }
 
 static bool
@@ -190,14 +190,14 @@ pari_queue_wait_get(par_queue *q, struct pari_nap *nap, par_time deadline)
     nap->has_spun = true;
     for (;;) {
         bool is_over = pari_is_over(deadline);
-        uint32_t key = is_over ? 0 : prepare(&q->readable);
+        uint32_t key = is_over && !pari_bell_drain(&q->readable) ? 0 : prepare(&q->readable.ec);
         if (!pari_ring_is_empty(&q->ring))
             return 0;
         if ((pari_producer_all_gone(q, live, &n_live) || pari_queue_is_closed(q)) && is_ended(q))
             return pari_fail(EPIPE);
         if (is_over)
             return pari_fail(ETIMEDOUT);
-        if (pari_eventcount_wait(&q->readable, key, nap, live, n_live, deadline) != 0 && errno != ETIMEDOUT)
+        if (pari_eventcount_wait(&q->readable.ec, key, nap, live, n_live, deadline) != 0 && errno != ETIMEDOUT)
             return -1;
     }
 }

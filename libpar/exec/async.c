@@ -29,7 +29,7 @@ run_map(void *arg)
     future->error = errno;
     free(start);
     pari_task_end(pool, future); /* it may be freed from now on */
-    pari_eventcount_notify(&pool->news, INT_MAX);
+    pari_eventcount_notify(&pool->news.ec, INT_MAX);
     pari_crew_let_go(crew);
     return NULL;
 }

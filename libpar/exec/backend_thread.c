@@ -26,7 +26,7 @@ thread_ends(void *arg)
 {
     struct start *start = arg;
     struct pari_worker *record = start->seat.record;
-    struct pari_eventcount *news = &start->seat.pool->news;
+    struct pari_eventcount *news = &start->seat.pool->news.ec;
 
     pari_seat_free_blocks(&start->seat);
     free(start->seat.block);

@@ -364,7 +364,7 @@ kill_time(const struct pari_crew *crew)
 int
 pari_crew_wait_end(struct pari_crew *crew, par_time deadline, bool interruptible)
 {
-    struct pari_eventcount *news = &crew->pool->news;
+    struct pari_eventcount *news = &crew->pool->news.ec;
     struct pari_nap nap = { 0 };
     bool has_killed = false;
 

@@ -122,7 +122,7 @@ pari_desk_lose(struct pari_crew *crew, unsigned index, const struct pari_end *en
     pari_tasks_unlock(crew->pool);
     if (has_lost) {
         pari_eventcount_notify(&crew->pool->work, INT_MAX);
-        pari_eventcount_notify(&crew->pool->news, INT_MAX);
+        pari_eventcount_notify(&crew->pool->news.ec, INT_MAX);
     }
 }
 
@@ -139,7 +139,7 @@ pari_desk_cancel_all(struct pari_crew *crew, int state, const char *text)
         pari_desk_end(crew, task, state, text);
     }
     pari_tasks_unlock(pool);
-    pari_eventcount_notify(&pool->news, INT_MAX);
+    pari_eventcount_notify(&pool->news.ec, INT_MAX);
 }
 
 /* ---- time limits */
@@ -269,7 +269,7 @@ pari_desk_wait(struct pari_crew *crew, uint32_t key, struct pari_nap *nap, par_t
     if (pari_is_over(deadline))
         return pari_fail(ETIMEDOUT);
     n_peers = attend_if_free(crew, peers);
-    if (pari_eventcount_wait(&crew->pool->news, key, nap, peers, n_peers, wake_time(crew, deadline)) == 0)
+    if (pari_eventcount_wait(&crew->pool->news.ec, key, nap, peers, n_peers, wake_time(crew, deadline)) == 0)
         return 0;
     return errno == ETIMEDOUT && !pari_is_over(deadline) ? 0 : -1;
 }
@@ -354,7 +354,7 @@ supervise(void *arg)
 
     supervised = crew;
     for (;;) {
-        uint32_t key = pari_eventcount_prepare(&crew->pool->news);
+        uint32_t key = pari_eventcount_prepare(&crew->pool->news.ec);
         bool is_dismissed = atomic_load(&supervisor->is_dismissed) != 0;
         bool has_called = false;
         while (call_back(crew))
@@ -363,12 +363,12 @@ supervise(void *arg)
             break;
         if (has_called) {
             nap = (struct pari_nap){ 0 };
-            pari_eventcount_notify(&crew->pool->news, INT_MAX); /* who joins waits for it */
+            pari_eventcount_notify(&crew->pool->news.ec, INT_MAX); /* who joins waits for it */
         } else
-            pari_pool_sleep(&crew->pool->news, key, &nap, peers, attend_if_free(crew, peers), wake_time(crew, PAR_FOREVER));
+            pari_pool_sleep(&crew->pool->news.ec, key, &nap, peers, attend_if_free(crew, peers), wake_time(crew, PAR_FOREVER));
     }
     atomic_store(&supervisor->has_ended, 1);
-    pari_eventcount_notify(&crew->pool->news, INT_MAX); /* the last touch: the thread is joined before the pool is freed */
+    pari_eventcount_notify(&crew->pool->news.ec, INT_MAX); /* the last touch: the thread is joined before the pool is freed */
     return NULL;
 }
 
@@ -416,14 +416,14 @@ pari_desk_dismiss(struct pari_crew *crew, par_time deadline)
     if (supervisor == NULL)
         return 0;
     atomic_store(&supervisor->is_dismissed, 1);
-    pari_eventcount_notify(&crew->pool->news, INT_MAX);
+    pari_eventcount_notify(&crew->pool->news.ec, INT_MAX);
     for (;;) {
-        uint32_t key = pari_eventcount_prepare(&crew->pool->news);
+        uint32_t key = pari_eventcount_prepare(&crew->pool->news.ec);
         if (atomic_load(&supervisor->has_ended) != 0)
             break;
         if (pari_is_over(deadline))
             return pari_fail(ETIMEDOUT);
-        pari_pool_sleep(&crew->pool->news, key, &nap, NULL, 0, deadline);
+        pari_pool_sleep(&crew->pool->news.ec, key, &nap, NULL, 0, deadline);
     }
     (void)pthread_join(supervisor->thread, NULL); /* it runs its last lines */
     crew->supervisor = NULL;

@@ -344,11 +344,33 @@ par_future_get(par_future *future, void *out, par_time deadline)
 struct pari_word
 pari_future_prepare(const struct par_future *future)
 {
-    struct pari_eventcount *news = future->crew != NULL ? &future->crew->pool->news : NULL;
+    struct pari_eventcount *news = future->crew != NULL ? &future->crew->pool->news.ec : NULL;
 
     if (news == NULL)
         return (struct pari_word){ NULL, 0 };
     return (struct pari_word){ &news->word, pari_eventcount_prepare(news) };
+}
+
+int
+par_future_fileno(par_future *future)
+{
+    struct pari_belled *news;
+    int fd, cancel;
+
+    if (pari_future_check(future) != 0)
+        return -1;
+    if (future->crew == NULL)
+        return pari_fail(EPIPE);
+    news = &future->crew->pool->news;
+    cancel = pari_cancel_off();
+    fd = pari_bell_fd(news);
+    if (fd >= 0) {
+        (void)pari_bell_drain(news);
+        (void)pari_eventcount_prepare(&news->ec); /* what comes from now on rings */
+        pari_desk_visit(future->crew);
+    }
+    pari_cancel_restore(cancel);
+    return fd;
 }
 
 static bool
@@ -399,7 +421,7 @@ wait_for(struct pari_crew *crew, par_future *const *future, size_t n, enum par_w
     struct pari_nap nap = { 0 };
 
     for (;;) {
-        uint32_t key = crew ? pari_eventcount_prepare(&crew->pool->news) : 0;
+        uint32_t key = crew ? pari_eventcount_prepare(&crew->pool->news.ec) : 0;
         bool has_bad;
         size_t n_there, n_ended = count_ended(future, n, &has_bad, &n_there);
         if (n_ended == n_there || (when == PAR_FIRST && n_ended > 0) || (when == PAR_FIRST_BAD && has_bad))
@@ -484,7 +506,7 @@ par_future_cancel(par_future *future)
     result = cancel_locked(future);
     pari_tasks_unlock(crew->pool);
     if (result == 0)
-        pari_eventcount_notify(&crew->pool->news, INT_MAX);
+        pari_eventcount_notify(&crew->pool->news.ec, INT_MAX);
     return result;
 }
 
@@ -521,7 +543,7 @@ par_future_terminate(par_future *future)
         return -1;
     if (result == 1)
         pari_desk_visit(crew);
-    pari_eventcount_notify(&crew->pool->news, INT_MAX); /* for another thread that attends */
+    pari_eventcount_notify(&crew->pool->news.ec, INT_MAX); /* for another thread that attends */
     errno = saved;
     return 0;
 }

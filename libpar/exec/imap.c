@@ -119,7 +119,7 @@ open_chunk(par_imap *imap, par_time deadline)
     struct pari_nap nap = { 0 };
 
     for (;;) {
-        uint32_t key = pari_eventcount_prepare(&imap->crew->pool->news);
+        uint32_t key = pari_eventcount_prepare(&imap->crew->pool->news.ec);
         size_t at = find_chunk(imap);
         if (at != SIZE_MAX) {
             imap->open = imap->window[at];

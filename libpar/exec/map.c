@@ -182,7 +182,7 @@ static void
 wait_for_workers(struct pari_map *map)
 {
     struct pari_crew *crew = map->crew;
-    struct pari_eventcount *news = &crew->pool->news;
+    struct pari_eventcount *news = &crew->pool->news.ec;
     struct pari_nap nap = { 0 };
 
     for (;;) {
@@ -399,7 +399,7 @@ pari_map_run(struct pari_crew *crew, const struct pari_request *request)
         pari_crew_hold(crew); /* who waits for the lock may be about to free it */
         pari_crew_unlock(crew);
         if (crew->n_futures > 0)
-            pari_eventcount_notify(&crew->pool->news, INT_MAX); /* another one may attend to the pool now */
+            pari_eventcount_notify(&crew->pool->news.ec, INT_MAX); /* another one may attend to the pool now */
         pari_crew_let_go(crew);
         errno = error;
     }

@@ -69,7 +69,7 @@ set_terminated(par_pool *pool)
     (void)atomic_compare_exchange_strong(&pool->terminated_at, &never, pari_now_ns());
     atomic_store(&pool->state, PARI_POOL_TERMINATED);
     pari_eventcount_notify(&pool->work, INT_MAX);
-    pari_eventcount_notify(&pool->news, INT_MAX);
+    pari_eventcount_notify(&pool->news.ec, INT_MAX);
 }
 
 static int
@@ -189,10 +189,10 @@ wait_for_calls(struct pari_crew *crew, par_time deadline)
     struct pari_nap nap = { 0 };
 
     for (;;) {
-        uint32_t key = pari_eventcount_prepare(&crew->pool->news);
+        uint32_t key = pari_eventcount_prepare(&crew->pool->news.ec);
         if (!pari_desk_has_calls(crew))
             return 0;
-        if (pari_eventcount_wait(&crew->pool->news, key, &nap, NULL, 0, deadline) != 0)
+        if (pari_eventcount_wait(&crew->pool->news.ec, key, &nap, NULL, 0, deadline) != 0)
             return -1;
     }
 }
@@ -252,6 +252,7 @@ par_pool_free(par_pool *pool)
         if (end_all(crew, par_in(FREE_SECONDS))) {
             pari_desk_close(crew);
             pari_crew_free(crew);
+            pari_bell_close(&pool->news);
             pari_handle_free(pool);
         }
         pari_cancel_restore(cancel);

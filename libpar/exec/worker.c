@@ -329,7 +329,7 @@ leave(struct pari_seat *seat, uint64_t pass)
     atomic_store_explicit(&seat->record->claim, 0, memory_order_relaxed); /* before `in`, by program order and its release */
     atomic_store(&seat->record->in, 0);
     if (!somebody_is_in(seat->pool, pass))
-        pari_eventcount_notify(&seat->pool->news, INT_MAX);
+        pari_eventcount_notify(&seat->pool->news.ec, INT_MAX);
 }
 
 static bool
@@ -428,7 +428,7 @@ do_task(struct pari_seat *seat, struct par_future *task)
         seat->n_left -= seat->n_left < task->n ? seat->n_left : task->n;
     retire_if_due(seat);
     pari_task_end(seat->pool, task);
-    pari_eventcount_notify(&seat->pool->news, INT_MAX);
+    pari_eventcount_notify(&seat->pool->news.ec, INT_MAX);
 }
 
 int
@@ -453,6 +453,6 @@ pari_worker_run(struct pari_seat *seat, int (*initializer)(void *arg, void **sta
             do_pass(seat, pass);
     }
     if (seat->n_left == 0)
-        pari_eventcount_notify(&seat->pool->news, INT_MAX); /* another one is needed */
+        pari_eventcount_notify(&seat->pool->news.ec, INT_MAX); /* another one is needed */
     return 0;
 }

@@ -47,7 +47,7 @@ struct par_pool {
     _Atomic uint64_t pass;         /* the pass that is open to workers; 0: none */
     struct pari_job *_Atomic job;  /* its job: set before `pass`, valid for those who are in it */
     struct pari_eventcount work;   /* workers sleep here */
-    struct pari_eventcount news;   /* the creator sleeps here */
+    struct pari_belled news;       /* the creator sleeps here */
 
     struct pari_mutex task_lock;           /* over the line of tasks: see future.h */
     struct par_future *_Atomic first_task; /* NULL: nothing is to be taken */

@@ -57,6 +57,7 @@ enum pari_call {
     PARI_CALL_SOCKETPAIR,
     PARI_CALL_SOCKET,
     PARI_CALL_BIND, /* and listen */
+    PARI_CALL_TIMERFD,
     PARI_CALL_ACCEPT,
     PARI_CALL_CONNECT,
     PARI_CALL_SEND,

@@ -13,6 +13,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -185,6 +186,88 @@ pari_socket_wait(int fd, int what, int64_t until)
     int ready = pari_fd_poll(fd, events, until);
 
     return ready < 0 && errno == EINTR ? 0 : ready;
+}
+
+/* ---- ringers */
+
+/* By hand: nothing here may be unsafe in a signal handler. */
+static socklen_t
+ringer_address(uint64_t number, struct sockaddr_un *to)
+{
+    static const char name[] = "@par-bell-";
+    char address[PARI_ADDRESS_SIZE];
+    size_t length = sizeof name - 1;
+
+    memcpy(address, name, length);
+    for (int shift = 60; shift >= 0; shift -= 4)
+        address[length++] = "0123456789abcdef"[number >> shift & 15];
+    address[length] = '\0';
+    return kernel_address(address, to);
+}
+
+static int
+datagram_socket(void)
+{
+    return pari_fault(PARI_CALL_SOCKET) ? -1 : socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+int
+pari_ringer_new(uint64_t *number)
+{
+    struct sockaddr_un name;
+    socklen_t size;
+    int fd;
+
+    if (getrandom(number, sizeof *number, 0) != (ssize_t)sizeof *number)
+        return -1;
+    size = ringer_address(*number, &name);
+    fd = pari_fd_track(datagram_socket());
+    if (fd < 0)
+        return -1;
+    if (!pari_fault(PARI_CALL_BIND) && bind(fd, (struct sockaddr *)&name, size) == 0)
+        return fd;
+    errno = ENOMEM; /* of 2^64 names one was in use, or so */
+    return give_up(fd);
+}
+
+bool
+pari_ringer_ring(uint64_t number)
+{
+    int saved = errno, fd = datagram_socket();
+    struct sockaddr_un name;
+    socklen_t size = ringer_address(number, &name);
+    bool is_there = true;
+
+    if (fd >= 0) {
+        is_there = sendto(fd, "", 1, MSG_NOSIGNAL, (struct sockaddr *)&name, size) == 1 || errno != ECONNREFUSED;
+        (void)close(fd);
+    }
+    errno = saved;
+    return is_there;
+}
+
+void
+pari_ringer_drain(int fd)
+{
+    int saved = errno;
+    char bytes[8]; /* a timer's count; a byte each */
+
+    while (read(fd, bytes, sizeof bytes) > 0)
+        ;
+    errno = saved;
+}
+
+int
+pari_timer_new(int64_t ns)
+{
+    struct itimerspec every = { .it_interval = { ns / 1000000000, ns % 1000000000 } };
+    int fd;
+
+    every.it_value = every.it_interval;
+    fd = pari_fd_track(pari_fault(PARI_CALL_TIMERFD) ? -1 : timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    if (fd >= 0 && timerfd_settime(fd, 0, &every, NULL) != 0)
+        return give_up(fd);
+    return fd;
 }
 
 void

@@ -38,6 +38,14 @@ ssize_t pari_socket_recv(int fd, void *data, size_t size);
 /* 1: the socket is PARI_READABLE or PARI_WRITABLE, as asked, or broken. 0: not before the moment `until`, or a signal came. */
 int pari_socket_wait(int fd, int what, int64_t until);
 
+/* ---- ringers: a socket that is readable once somebody has rung it, by its number, from whatever process of this machine. Numbers are
+ * random, so that a late ring for one that is gone meets nobody. */
+
+int pari_ringer_new(uint64_t *number);  /* tracked */
+bool pari_ringer_ring(uint64_t number); /* false: nobody has it any more. Never waits; keeps errno; safe in a signal handler */
+void pari_ringer_drain(int fd);         /* not readable until it is rung again. Also of a timer */
+int pari_timer_new(int64_t ns);         /* tracked: readable each time so many have passed */
+
 /* Let this process open as many descriptors as it may. */
 void pari_fd_raise_limit(void);
 

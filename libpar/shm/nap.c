@@ -4,7 +4,7 @@
  *
  * Shared state: an event count's word. Sleepers set bit 0 before they look at their predicate a last time; a waker makes the
  * predicate true before it looks at bit 0. The seq_cst fences on both sides make sure that one sees the other; the waker's may be
- * left to the sleeper (os/fence.c), and must_fence tells the wakers that a sleeper's system cannot do that. A notify changes
+ * left to the sleeper (os/fence.c), and a flag tells the wakers that a sleeper's system cannot do that. A notify changes
  * the word, which whoever is on the way to sleep sees. Once a notify finds fewer sleepers than it would have woken, it clears bit 0,
  * changing the word again, and wakes all: a sleeper that set the bit meanwhile found it set, and nothing told of it.
  * If a process dies here: between the waker's commit and its notify, or a woken sleeper before it runs, the other sleepers are
@@ -124,7 +124,7 @@ pari_eventcount_prepare(struct pari_eventcount *ec)
     return key;
 }
 
-/* One that looked at must_fence before it was set makes no fence, and nothing else would order what it has just stored before what
+/* One that looked at the flag before it was set makes no fence, and nothing else would order what it has just stored before what
  * it looks at next. No processor keeps a store to itself for so long, and to be interrupted is a fence. */
 static void
 let_wakers_pass(void)
@@ -141,9 +141,9 @@ void
 pari_eventcount_fence(struct pari_eventcount *ec)
 {
     if (pari_fence_heavy() ||
-        atomic_load_explicit(&ec->must_fence, memory_order_relaxed) != 0) /* set: wakers fence, or will soon */
+        (atomic_load_explicit(&ec->flags, memory_order_relaxed) & PARI_MUST_FENCE) != 0) /* set: wakers fence, or will soon */
         return;
-    atomic_store(&ec->must_fence, 1);
+    atomic_fetch_or(&ec->flags, PARI_MUST_FENCE);
     let_wakers_pass();
     atomic_thread_fence(memory_order_seq_cst);
 }
@@ -156,33 +156,41 @@ pari_eventcount_wait(struct pari_eventcount *ec, uint32_t key, struct pari_nap *
 }
 
 /* Nobody is looked for by later notifies until a sleeper says so again. */
-static void
-notify_and_clear(struct pari_eventcount *ec, uint32_t word)
+static bool
+wake_all_and_clear(struct pari_eventcount *ec, uint32_t word)
 {
     while (word & 1)
         if (atomic_compare_exchange_weak(&ec->word, &word, (word & ~UINT32_C(1)) + 2)) {
             (void)pari_futex_wake(&ec->word, INT_MAX);
-            return;
+            return true;
         }
+    return false;
 }
 
-void
-pari_eventcount_notify(struct pari_eventcount *ec, int n)
+/* True: there may have been somebody, and the word has changed. */
+static bool
+wake(struct pari_eventcount *ec, uint32_t word, int n)
 {
-    uint32_t word;
-
-    atomic_thread_fence(memory_order_seq_cst); /* the caller's commit before the look at bit 0; partner: prepare */
-    word = atomic_load_explicit(&ec->word, memory_order_relaxed);
-    if (n == INT_MAX) {
-        notify_and_clear(ec, word);
-        return;
-    }
     do
         if (!(word & 1))
-            return;
+            return false;
     while (!atomic_compare_exchange_weak(&ec->word, &word, word + 2));
     word += 2;
     /* Unless the word has changed, because another one notifies, wake who has gone to sleep since. */
     if (pari_futex_wake(&ec->word, n) < n && atomic_compare_exchange_strong(&ec->word, &word, (word & ~UINT32_C(1)) + 2))
         (void)pari_futex_wake(&ec->word, INT_MAX);
+    return true;
+}
+
+/* Bells last: one that prepares in the middle of this, and finds bit 0 cleared behind its back, is rung then. */
+void
+pari_eventcount_notify(struct pari_eventcount *ec, int n)
+{
+    uint32_t word, flags;
+
+    atomic_thread_fence(memory_order_seq_cst); /* the caller's commit before the look at bit 0; partner: prepare */
+    word = atomic_load_explicit(&ec->word, memory_order_acquire);   /* partner: prepare, before which the flag was set */
+    flags = atomic_load_explicit(&ec->flags, memory_order_relaxed); /* above */
+    if ((n == INT_MAX ? wake_all_and_clear(ec, word) : wake(ec, word, n)) && pari_unlikely((flags & PARI_HAS_BELLS) != 0))
+        pari_bells_ring((struct pari_belled *)(void *)ec);
 }

@@ -115,7 +115,12 @@ int pari_nap(struct pari_nap *nap, const _Atomic uint32_t *word, uint32_t expect
  * notify, or after having been woken and before it ran, the others' slices find the predicate. */
 struct pari_eventcount {
     _Atomic uint32_t word;
-    _Atomic uint32_t must_fence; /* a sleeper could not make the heavy fence: wakers make a full one */
+    _Atomic uint32_t flags;
+};
+
+enum {
+    PARI_MUST_FENCE = 1, /* a sleeper could not make the heavy fence: wakers make a full one */
+    PARI_HAS_BELLS = 2   /* it is that of a struct pari_belled, and has been asked for a descriptor */
 };
 
 uint32_t pari_eventcount_prepare(struct pari_eventcount *ec);
@@ -136,12 +141,41 @@ void pari_eventcount_notify(struct pari_eventcount *ec, int n); /* a fence and a
 static inline bool
 pari_eventcount_notify_light(struct pari_eventcount *ec, int n)
 {
-    pari_fence_light(atomic_load_explicit(&ec->must_fence, memory_order_relaxed) != 0); /* the commit before the look */
+    uint32_t flags = atomic_load_explicit(&ec->flags, memory_order_relaxed);
+
+    pari_fence_light((flags & PARI_MUST_FENCE) != 0); /* the commit before the look */
     if (pari_likely((atomic_load_explicit(&ec->word, memory_order_relaxed) & 1) == 0))
         return false;
     pari_eventcount_notify(ec, n);
     return true;
 }
+
+/* ---- descriptors for event loops (bell.c): an event count that several processes can have a descriptor of, readable when it has been
+ * notified. A bell is a sleeper that does not sleep: its owner prepares the event count, looks, and goes back to its loop. */
+
+#define PARI_MAX_BELLS 8
+
+struct pari_belled {
+    struct pari_eventcount ec; /* first: a notify finds the bells behind it */
+    struct pari_bell {
+        _Atomic pari_member owner; /* 0: nobody */
+        _Atomic uint64_t number;   /* of its ringer */
+    } bell[PARI_MAX_BELLS];
+};
+
+/* This process's descriptor, the same at each call; it stays ours. It is readable at first, after each notify that follows a prepare,
+ * and twice a second, in case that who was to notify has died. -1: ENOSPC (so many live processes have one), EMFILE, ENFILE, ENOMEM. */
+int pari_bell_fd(struct pari_belled *belled);
+
+/* Make the descriptor unreadable, before the prepare and the look. False: this process has none. */
+bool pari_bell_drain(struct pari_belled *belled);
+
+void pari_bells_ring(struct pari_belled *belled); /* a notify's; safe in a signal handler */
+
+/* By whoever is about to free the memory: this process's descriptor is closed, others close theirs by and by. Keeps errno. */
+void pari_bell_close(struct pari_belled *belled);
+void pari_bell_close(
+    struct pari_belled *belled); /* before the memory goes: this process's descriptor, if it has one; keeps errno */
 
 /* ---- the arena (arena.c) */
 

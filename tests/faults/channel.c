@@ -12,6 +12,7 @@
 
 static par_conn *end[2];
 static par_queue *q;
+static par_pqueue *pq;
 static unsigned char big[BIG], got[BIG];
 
 /* ---- pipes */
@@ -371,6 +372,46 @@ wait_join(void)
     return n < 0 ? -1 : 0;
 }
 
+/* ---- descriptors, and queues with an order */
+
+static int
+new_queue_with_descriptor(void)
+{
+    int fd;
+
+    QUIETLY(make_queue());
+    fd = par_queue_fileno(q);
+    if (fd < 0)
+        QUIETLY(free_queue());
+    return fd < 0 ? -1 : 0;
+}
+
+static int
+new_pqueue(void)
+{
+    pq = par_pqueue_new(NULL);
+    return pq != NULL ? 0 : -1;
+}
+
+static void
+free_pqueue(void)
+{
+    par_pqueue_free(pq);
+}
+
+static int
+use_pqueue(void)
+{
+    par_lease lease;
+    int item = 1;
+
+    QUIETLY(expect_ready(new_pqueue() == 0));
+    expect(par_pqueue_put(pq, &item, sizeof item, 1, soon()) == 0);
+    expect(par_pqueue_lease(pq, &item, sizeof item, &lease, soon()) == sizeof item && par_pqueue_nack(pq, &lease) == 0);
+    expect(par_pqueue_get(pq, &item, sizeof item, soon()) == sizeof item);
+    return 0;
+}
+
 #define PIPE .group = "pipe"
 #define QUEUE .group = "queue"
 
@@ -399,6 +440,10 @@ const struct op channel_ops[] = {
       .errors = ERRORS(ENOMEM) },
     { QUEUE, .name = "queue_get_obj", .setup = make_queue, .act = get_object, .errors = ERRORS(ENOMEM) },
     { QUEUE, .name = "queue_get_waits", .setup = make_queue, .act = wait_queue, .errors = ERRORS(0) },
+    { QUEUE, .name = "queue_fileno", .act = new_queue_with_descriptor, .undo = free_queue,
+      .errors = ERRORS(ENOSPC, EMFILE, ENFILE, ENOMEM) },
+    { QUEUE, .name = "pqueue_new", .act = new_pqueue, .undo = free_pqueue, .errors = ERRORS(ENOSPC, ENOMEM), .is_cold = true },
+    { QUEUE, .name = "pqueue_use", .act = use_pqueue, .undo = free_pqueue, .errors = ERRORS(0) },
     { QUEUE, .name = "queue_join_waits", .act = wait_join, .undo = free_queue, .errors = ERRORS(0) },
     { .name = NULL },
 };

@@ -36,6 +36,7 @@ static const struct {
     [PARI_CALL_SOCKETPAIR] = { "socketpair", 3, { EMFILE, ENFILE, ENOMEM } },
     [PARI_CALL_SOCKET] = { "socket", 3, { EMFILE, ENFILE, ENOMEM } },
     [PARI_CALL_BIND] = { "bind", 2, { EADDRINUSE, ENOMEM } },
+    [PARI_CALL_TIMERFD] = { "timerfd_create", 3, { EMFILE, ENFILE, ENOMEM } },
     [PARI_CALL_ACCEPT] = { "accept", 1, { EMFILE, ENOMEM, EINTR, ECONNABORTED } },
     [PARI_CALL_CONNECT] = { "connect", 2, { ECONNREFUSED, ENOMEM, EAGAIN, EINTR } },
     [PARI_CALL_SEND] = { "send", 3, { ENOBUFS, ECONNRESET, EPIPE, EAGAIN, EINTR } },
