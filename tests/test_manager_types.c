@@ -436,6 +436,40 @@ make_and_release(void *arg)
     return NULL;
 }
 
+static void *
+kill_at_random(void *arg)
+{
+    (void)usleep(fixture_random_below(2000));
+    (void)kill(*(pid_t *)arg, SIGKILL);
+    return NULL;
+}
+
+/* Also between taking a block and telling of it. What it had been given before stays, for those who use it. */
+START_TEST(server_killed_while_it_is_given_something_leaves_nothing)
+{
+    static void *given[1000];
+    size_t before = 0;
+    for (int i = 0; i < 60; i++) {
+        pthread_t thread;
+        begin();
+        ck_assert_int_eq(par_manager_release(manager, par_manager_shared(manager, 1, 64, SOON), SOON), 0); /* it is there */
+        pid_t server = server_pid();
+        ck_assert_int_eq(pthread_create(&thread, NULL, kill_at_random, &server), 0);
+        size_t n = 0;
+        while (n < 1000 && (given[n] = par_manager_shared(manager, 1, 64, SOON)) != NULL)
+            n++;
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        ck_fails_null(par_manager_shared(manager, 1, 64, SOON), EPIPE);
+        par_manager_free(manager);
+        while (n > 0)
+            par_shared_free(given[--n]);
+        if (i == 0)
+            before = pari_heap_in_use();
+        assert_heap_becomes(before);
+    }
+}
+END_TEST
+
 START_TEST(threads_keep_and_release_side_by_side)
 {
     begin();
@@ -471,6 +505,7 @@ main(void)
     tcase_add_test(kept, lock_that_is_kept_is_recovered_from_a_dead_client);
     tcase_add_test(kept, what_is_not_kept_is_enoent);
     tcase_add_test(kept, only_a_block_of_the_client_is_taken);
+    tcase_add_test(kept, server_killed_while_it_is_given_something_leaves_nothing);
     tcase_add_test(kept, threads_keep_and_release_side_by_side);
     return fixture_run(suite);
 }

@@ -490,8 +490,9 @@ cancel_locked(struct par_future *future)
     return 0;
 }
 
-int
-par_future_cancel(par_future *future)
+/* End it so, under the line's lock, and tell those who wait: what `end` says. The pool may be gone: then there is no lock. */
+static int
+end_by(struct par_future *future, int (*end)(struct par_future *future))
 {
     struct pari_crew *crew;
     int result;
@@ -500,17 +501,23 @@ par_future_cancel(par_future *future)
         return -1;
     crew = future->crew;
     if (crew == NULL)
-        return cancel_locked(future);
+        return end(future);
     if (pari_tasks_lock(crew->pool) != 0)
         return -1;
-    result = cancel_locked(future);
+    result = end(future);
     pari_tasks_unlock(crew->pool);
-    if (result == 0)
+    if (result >= 0)
         pari_eventcount_notify(&crew->pool->news.ec, INT_MAX);
     return result;
 }
 
-/* As if its time were over. */
+int
+par_future_cancel(par_future *future)
+{
+    return end_by(future, cancel_locked);
+}
+
+/* As if its time were over: 1, and it is due. */
 static int
 terminate_locked(struct par_future *future)
 {
@@ -527,23 +534,12 @@ terminate_locked(struct par_future *future)
 int
 par_future_terminate(par_future *future)
 {
-    struct pari_crew *crew;
-    int result, saved = errno;
+    int saved = errno, result = end_by(future, terminate_locked);
 
-    if (check_mine(future) != 0)
-        return -1;
-    crew = future->crew;
-    if (crew == NULL)
-        return cancel_locked(future);
-    if (pari_tasks_lock(crew->pool) != 0)
-        return -1;
-    result = terminate_locked(future);
-    pari_tasks_unlock(crew->pool);
     if (result < 0)
         return -1;
     if (result == 1)
-        pari_desk_visit(crew);
-    pari_eventcount_notify(&crew->pool->news.ec, INT_MAX); /* for another thread that attends */
+        pari_desk_visit(future->crew);
     errno = saved;
     return 0;
 }
