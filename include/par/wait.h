@@ -32,8 +32,9 @@ typedef struct par_waitable {
 /* Wait until something of the list is ready: how many are, each marked by is_ready. Takes nothing: another thread or process may be
  * quicker, so take with PAR_NOWAIT. Things that are ready already are found however many there are. The deaths of processes that matter
  * are seen, as in the calls for one of them.
- * The death of a future's worker is noticed up to 20 ms late; with a descriptor of the program in the list, a queue or a future up to a
- * millisecond. All but the first 128 things (64 pipe ends), and with kernels before 5.16 all but one, up to 10 ms.
+ * The death of a future's worker is noticed up to 20 ms late; all but the first 128 things (64 pipe ends), and with kernels before 5.16
+ * all but one, up to 10 ms. With a descriptor of the program in the list, all are watched by descriptors, which this process has from
+ * then on (par_queue_fileno, par_future_fileno); what cannot get one is looked at each millisecond.
  * Errors: ETIMEDOUT; EINVAL an entry has none of them or several, n is 0, or a handle is wrong; EPERM another process's;
  * EBADF a closed end, or one that only sends; EDEADLK a future of the worker's own pool; EINTR par_interrupt; ENOMEM.
  * Safe: any thread (an end of a pipe: one at a time), forked child. */

@@ -3,8 +3,8 @@
  * wait.c: waiting for several things at a time.
  *
  * Everything of the library's is a word of shared memory to sleep on, and the kernel sleeps on many at once. It does not on words and
- * descriptors together: with a descriptor of the program in the list, those things that have one are watched by it, and the others are
- * looked at each millisecond.
+ * descriptors together: with a descriptor of the program in the list, all things are watched by theirs, and those that cannot have one
+ * now are looked at each millisecond.
  * If a process dies here: nothing is shared. Of others, see the things themselves; a waker that dies between its change and its wake is
  * made good by the slices.
  */
@@ -31,8 +31,10 @@
 
 struct waiting {
     par_waitable *list;
-    size_t n, n_fds; /* of the program */
-    struct pollfd *poll;
+    size_t n, n_fds;     /* of the program */
+    struct pollfd *poll; /* those of the program, and behind them those of the things */
+    size_t n_poll;
+    bool has_others; /* without a descriptor */
     struct pari_word word[PARI_MAX_WORDS];
     unsigned n_words;
     bool is_partial; /* more than there are words for */
@@ -207,32 +209,38 @@ sleep_on_words(struct waiting *w, par_time deadline)
 
 /* ---- sleeping on descriptors */
 
-/* Those of the program, and behind them those that things of the library have. */
-static size_t
-fill_poll(const struct waiting *w, bool *has_others)
+static int
+descriptor_of(const par_waitable *one)
 {
-    size_t n = w->n_fds;
+    if (one->conn != NULL)
+        return par_conn_fileno(one->conn);
+    if (one->queue != NULL)
+        return par_queue_fileno(one->queue);
+    return one->future != NULL ? par_future_fileno(one->future) : par_process_fileno(one->process);
+}
 
-    *has_others = false;
+/* Before the look at what is ready: a descriptor that is asked for tells of what comes from then on, or has come. */
+static void
+fill_poll(struct waiting *w)
+{
+    w->n_poll = w->n_fds;
+    w->has_others = false;
     for (size_t i = 0; i < w->n; i++) {
-        const par_waitable *one = &w->list[i];
-        int fd = one->conn != NULL ? par_conn_fileno(one->conn) : one->process != NULL ? par_process_fileno(one->process) : -1;
+        int fd = w->list[i].events == 0 ? descriptor_of(&w->list[i]) : -1;
+
         if (fd >= 0)
-            w->poll[n++] = (struct pollfd){ .fd = fd, .events = POLLIN, .revents = 0 };
-        else if (one->events == 0)
-            *has_others = true;
+            w->poll[w->n_poll++] = (struct pollfd){ .fd = fd, .events = POLLIN, .revents = 0 };
+        else if (w->list[i].events == 0)
+            w->has_others = true;
     }
-    return n;
 }
 
 static void
 sleep_on_descriptors(struct waiting *w, par_time deadline)
 {
-    bool has_others;
-    size_t n = fill_poll(w, &has_others);
+    int64_t slice = w->has_others ? MIXED_SLICE : w->has_future ? FUTURE_SLICE : LAST_SLICE;
 
-    (void)pari_fd_poll_all(w->poll, n,
-                           pari_slice_end(deadline, has_others ? MIXED_SLICE : LAST_SLICE)); /* then it is looked at */
+    (void)pari_fd_poll_all(w->poll, w->n_poll, pari_slice_end(deadline, slice)); /* then it is looked at */
 }
 
 /* ---- the call */
@@ -280,6 +288,8 @@ wait_for(struct waiting *w, par_time deadline)
         ssize_t n_ready;
         if (!is_over && w->n_fds == 0)
             prepare(w);
+        else if (!is_over)
+            fill_poll(w);
         n_ready = look_at_all(w);
         if (n_ready != 0)
             return n_ready;
