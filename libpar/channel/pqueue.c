@@ -15,7 +15,8 @@
 
 #define STANDARD_ITEM 256
 #define STANDARD_PLACES 1024
-#define LOOKS 2 /* at places, for a dead holder, in each call */
+#define LOOKS 2      /* at places, for a dead holder, in each call */
+#define SPIN_NS 2000 /* that an item is looked for before the sleep */
 
 struct par_pqueue {
     struct pari_handle handle;
@@ -241,6 +242,23 @@ try_get(par_pqueue *q, struct want *want, par_time deadline)
     return got;
 }
 
+static bool
+looks_empty(const par_pqueue *q)
+{
+    return atomic_load_explicit(&q->shelf.n_waiting, memory_order_relaxed) == 0; /* a hint */
+}
+
+/* A consumer that looks on from afar for a moment lets some items come together, and leaves the lock to those who put them. */
+static void
+look_for_item(const par_pqueue *q)
+{
+    int64_t end = looks_empty(q) && pari_ring_may_spin() ? pari_now_ns() + SPIN_NS : 0;
+
+    while (looks_empty(q) && pari_now_ns() < end)
+        for (int i = 0; i < PARI_LOOKS; i++)
+            pari_cpu_relax();
+}
+
 static ssize_t
 get(par_pqueue *q, void *buf, size_t size, par_lease *lease, par_time deadline)
 {
@@ -257,6 +275,8 @@ get(par_pqueue *q, void *buf, size_t size, par_lease *lease, par_time deadline)
 
         if (pari_is_over(deadline))
             (void)pari_bell_drain(&q->readable);
+        else
+            look_for_item(q);
         key = pari_eventcount_prepare(&q->readable.ec);
         got = try_get(q, &want, deadline);
         if (got != 0)
