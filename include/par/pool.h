@@ -90,8 +90,9 @@ typedef struct par_progress {
 } par_progress;
 
 typedef struct par_pool_opts {
-    unsigned workers; /* 0: one per usable CPU (affinity and cgroup quota); at most 1024. PAR_SERIAL always has one */
-    int backend;      /* PAR_PROCESSES, PAR_THREADS or PAR_SERIAL */
+    unsigned workers;     /* 0: one per usable CPU (affinity and cgroup quota); at most 1024. PAR_SERIAL always has one */
+    unsigned max_workers; /* that par_pool_resize may ask for, at most 1024; 0: no more than there are at first */
+    int backend;          /* PAR_PROCESSES, PAR_THREADS or PAR_SERIAL */
 
     /* Runs once in each worker, before its first task. It may store what belongs to the worker in *state (par_worker_state). A
      * result other than 0, like a death, ends the worker; it is replaced, until the pool is given up as broken. */
@@ -160,6 +161,13 @@ PAR_API par_pool *par_pool_new(const par_pool_opts *opts) PAR_MUST_CHECK PAR_REL
  * Errors: EINVAL (no pool), EPERM (made by another process).
  * Safe: any thread. */
 PAR_API int par_pool_workers(const par_pool *pool);
+
+/* Have so many workers from now on, also in the middle of a map. Those who are too many leave after the items that they have claimed
+ * (a task, a chunk), and run the finalizer; nothing is lost. Those who are missing are started at once, or by the map that runs.
+ * Errors: EINVAL (none, more than the pool has places, or a serial pool), EPIPE (closed or terminated), EPERM (made by another
+ * process); EAGAIN, ENOMEM, EMFILE, ... (some could not be started: the next map tries again).
+ * Safe: any thread of the process that made it, callbacks included. */
+PAR_API int par_pool_resize(par_pool *pool, unsigned workers);
 
 /* As in_size: `in` is an array of strings (char *), and the task's `in` is the string itself. */
 #define PAR_STRINGS ((size_t)-1)

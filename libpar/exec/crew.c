@@ -308,7 +308,9 @@ pari_crew_fill(struct pari_crew *crew)
     int error = 0;
 
     for (unsigned i = 0; i < crew->pool->n_workers; i++) {
-        if (!crew->hand[i].is_running && error == 0 && start_worker(crew, i) != 0)
+        bool is_missing = i < atomic_load(&crew->pool->n_wanted) && !crew->hand[i].is_running;
+
+        if (is_missing && error == 0 && start_worker(crew, i) != 0)
             error = errno;
         n_live += crew->hand[i].is_running;
     }

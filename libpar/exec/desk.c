@@ -224,7 +224,8 @@ pari_desk_attend(struct pari_crew *crew)
         pari_desk_cancel_all(crew, PAR_CANCELLED, "the pool was terminated");
     else if (crew->is_broken)
         pari_desk_cancel_all(crew, PAR_UNRUN, crew->reason);
-    else if (n_live < crew->pool->n_workers && (state == PARI_POOL_OPEN || atomic_load(&crew->pool->first_task) != NULL))
+    else if (n_live < atomic_load(&crew->pool->n_wanted) &&
+             (state == PARI_POOL_OPEN || atomic_load(&crew->pool->first_task) != NULL))
         (void)pari_crew_fill(crew); /* or the next time */
     free_dropped(crew);
 }

@@ -253,7 +253,7 @@ window_size(const struct pari_crew *crew, const par_imap_opts *opts, uint64_t ch
     size_t size = opts->window / (size_t)chunk;
 
     if (opts->window == 0)
-        size = (size_t)CHUNKS_PER_WORKER * crew->pool->n_workers;
+        size = (size_t)CHUNKS_PER_WORKER * atomic_load(&crew->pool->n_wanted);
     return size > 0 ? size : 1;
 }
 

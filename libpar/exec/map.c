@@ -190,7 +190,7 @@ wait_for_workers(struct pari_map *map)
         unsigned n_live = pari_crew_bury(crew);
         pari_desk_expire(crew);
         look_for_stop(map);
-        if (map->stop == PARI_STOP_NONE && n_live < crew->pool->n_workers && pari_crew_fill(crew) > n_live)
+        if (map->stop == PARI_STOP_NONE && n_live < atomic_load(&crew->pool->n_wanted) && pari_crew_fill(crew) > n_live)
             nap = (struct pari_nap){
                 0
             }; /* newcomers: their fate is soon known. Who failed to start is tried again after a nap */

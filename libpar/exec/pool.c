@@ -36,17 +36,32 @@ backend_of(const par_pool_opts *opts)
     return -1;
 }
 
+static void
+want(par_pool *pool, unsigned n)
+{
+    unsigned n_cpus = (unsigned)pari_n_cpus();
+
+    atomic_store(&pool->may_spin, n_cpus > 1 && n <= n_cpus);
+    atomic_store(&pool->n_wanted, n);
+}
+
 static par_pool *
 new_block(const par_pool_opts *opts)
 {
     int backend = backend_of(opts);
-    unsigned n_cpus = (unsigned)pari_n_cpus(), n = backend == PAR_SERIAL ? 1 : opts->workers > 0 ? opts->workers : n_cpus;
+    unsigned n_cpus = (unsigned)pari_n_cpus(),
+             n = backend == PAR_SERIAL ? 1
+                 : opts->workers > 0   ? opts->workers
+                                       : n_cpus,
+             n_places;
     par_pool *pool;
 
-    if (backend < 0 || opts->workers > MAX_WORKERS || (opts->initarg == NULL && opts->initarg_size > 0))
+    if (backend < 0 || opts->workers > MAX_WORKERS || opts->max_workers > MAX_WORKERS ||
+        (opts->initarg == NULL && opts->initarg_size > 0))
         return pari_null(EINVAL);
     n = n < MAX_WORKERS ? n : MAX_WORKERS;
-    pool = pari_handle_new_private(PARI_POOL, sizeof *pool + n * sizeof *pool->worker);
+    n_places = backend != PAR_SERIAL && opts->max_workers > n ? opts->max_workers : n;
+    pool = pari_handle_new_private(PARI_POOL, sizeof *pool + n_places * sizeof *pool->worker);
     if (pool == NULL)
         return NULL;
     if (pari_mutex_init(&pool->task_lock) != 0) {
@@ -54,8 +69,8 @@ new_block(const par_pool_opts *opts)
         pari_handle_free(pool);
         return pari_null(error);
     }
-    pool->n_workers = n;
-    pool->may_spin = n_cpus > 1 && n <= n_cpus;
+    pool->n_workers = n_places;
+    want(pool, n);
     pool->backend = (uint32_t)backend;
     pool->max_tasks = opts->max_tasks > 0 ? opts->max_tasks : UINT64_MAX;
     return pool;
@@ -80,7 +95,9 @@ start_all(struct pari_crew *crew)
     if (pari_crew_lock(crew, PAR_FOREVER) != 0)
         return -1;
     result =
-        pari_crew_fill(crew) == crew->pool->n_workers && (!crew->opts.supervised || pari_desk_supervise(crew) == 0) ? 0 : -1;
+        pari_crew_fill(crew) == atomic_load(&crew->pool->n_wanted) && (!crew->opts.supervised || pari_desk_supervise(crew) == 0)
+            ? 0
+            : -1;
     error = errno;
     if (result != 0) {
         set_terminated(crew->pool);
@@ -126,6 +143,32 @@ par_pool_workers(const par_pool *pool)
         n += (phase == PARI_WORKER_STARTING || phase == PARI_WORKER_READY) && (member == 0 || !pari_member_is_dead(member));
     }
     return n;
+}
+
+int
+par_pool_resize(par_pool *pool, unsigned workers)
+{
+    struct pari_crew *crew = pari_crew_of(pool);
+    int cancel, result = 0;
+
+    if (crew == NULL)
+        return -1;
+    if (workers == 0 || workers > pool->n_workers)
+        return pari_fail(EINVAL);
+    if (atomic_load(&pool->state) != PARI_POOL_OPEN)
+        return pari_fail(EPIPE);
+    cancel = pari_cancel_off();
+    want(pool, workers);
+    pari_eventcount_notify(&pool->work, INT_MAX);
+    pari_eventcount_notify(&pool->news.ec, INT_MAX); /* whoever has the crew's lock for longer starts those who are missing */
+    if (pari_crew_lock(crew, PAR_NOWAIT) == 0) {
+        (void)pari_crew_bury(crew);
+        if (!crew->is_broken && atomic_load(&pool->state) == PARI_POOL_OPEN && pari_crew_fill(crew) < workers)
+            result = -1;
+        pari_crew_unlock(crew);
+    }
+    pari_cancel_restore(cancel);
+    return result;
 }
 
 /* ---- the end */

@@ -342,6 +342,13 @@ enter(struct pari_seat *seat, uint64_t pass)
     return false;
 }
 
+/* The pool has been made smaller: this worker is to leave. */
+static bool
+is_surplus(const struct pari_seat *seat)
+{
+    return seat->index >= atomic_load_explicit(&seat->pool->n_wanted, memory_order_relaxed); /* found sooner or later */
+}
+
 static bool
 is_over(const par_pool *pool)
 {
@@ -373,7 +380,7 @@ wait_for_work(struct pari_seat *seat, uint64_t *pass, struct par_future **task)
     for (;;) {
         uint32_t key = pari_eventcount_prepare(&pool->work);
         uint64_t open = atomic_load(&pool->pass);
-        if (is_over(pool) || (seat->is_process && pari_member_is_dead(creator)))
+        if (is_over(pool) || is_surplus(seat) || (seat->is_process && pari_member_is_dead(creator)))
             return false;
         *task = NULL;
         if (open != 0 && open != *pass && enter(seat, open)) {
@@ -396,7 +403,7 @@ work_on(struct pari_seat *seat)
     seat->pace = 1; /* it might be the dearest of all */
     seat->text_claim = 0;
     seat->ctx = job->ctx ? job->ctx + seat->index * job->ctx_stride : NULL;
-    while (atomic_load_explicit(&job->stop, memory_order_relaxed) == 0 && run_chunk(seat))
+    while (atomic_load_explicit(&job->stop, memory_order_relaxed) == 0 && !is_surplus(seat) && run_chunk(seat))
         ;
     seat->job = NULL;
     seat->ctx = NULL;
@@ -408,7 +415,7 @@ work_on(struct pari_seat *seat)
 static void
 retire_if_due(struct pari_seat *seat)
 {
-    if (seat->n_left == 0)
+    if (seat->n_left == 0 || is_surplus(seat))
         atomic_store(&seat->record->has_retired, 1);
 }
 
@@ -452,7 +459,8 @@ pari_worker_run(struct pari_seat *seat, int (*initializer)(void *arg, void **sta
         else
             do_pass(seat, pass);
     }
-    if (seat->n_left == 0)
-        pari_eventcount_notify(&seat->pool->news.ec, INT_MAX); /* another one is needed */
+    retire_if_due(seat);
+    if (atomic_load(&seat->record->has_retired) != 0)
+        pari_eventcount_notify(&seat->pool->news.ec, INT_MAX); /* another one is needed, or will be */
     return 0;
 }

@@ -37,9 +37,10 @@ static_assert(sizeof(struct pari_worker) == 128, "workers do not share cache lin
 
 struct par_pool {
     struct pari_handle handle;
-    uint32_t n_workers;
+    uint32_t n_workers; /* places for them */
     uint32_t backend;
-    bool may_spin;                 /* there is a processor for each worker */
+    _Atomic uint32_t n_wanted;     /* those of the first places: who has another one leaves. Written by the creator */
+    _Atomic bool may_spin;         /* there is a processor for each of them */
     uint64_t max_tasks;            /* of each worker; UINT64_MAX: no limit */
     _Atomic uint32_t state;        /* PARI_POOL_OPEN ...; only ever rises */
     _Atomic uint32_t is_busy;      /* a map runs: nobody leaves a closed pool meanwhile */

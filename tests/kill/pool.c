@@ -24,6 +24,8 @@ struct board {
 static struct board *board;
 static size_t max_tasks; /* of the pool's workers */
 static bool is_batch;    /* the map gives its tasks several items */
+static bool is_smaller;  /* the pool is made smaller, and the victim is to leave */
+static int victim = 4;   /* where its pid is noted */
 
 static int
 square(const void *in, void *out, void *ctx)
@@ -93,7 +95,8 @@ judge_map(ssize_t bad, const unsigned char *state, const par_status *status)
     }
     if (bad != n_lost || n_lost > 1)
         return TORN;
-    if (n_lost == 1 && (state[status[0].index] != PAR_LOST || status[0].pid != page->note[4] || status[0].signal != SIGKILL))
+    if (n_lost == 1 &&
+        (state[status[0].index] != PAR_LOST || status[0].pid != page->note[victim] || status[0].signal != SIGKILL))
         return TORN;
     return FINE;
 }
@@ -113,6 +116,8 @@ map_owner(int i)
     helper_park(i);
     while (!atomic_load(&page->note[0]))
         nap();
+    if (is_smaller && par_pool_resize(pool, 1) != 0)
+        return TORN;
     bad = map_squares(pool, &(par_job_opts){ .state = state,
                                              .failures = status,
                                              .max_failures = N,
@@ -155,14 +160,22 @@ set_up_batch_worker(void)
     set_up_worker();
 }
 
+static void
+set_up_surplus_worker(void)
+{
+    is_smaller = true;
+    victim = 5;
+    set_up_worker();
+}
+
 /* It is attached to, asleep, and then the map begins. */
 static pid_t
 find_worker(int which)
 {
     (void)which;
-    while (!is_asleep((pid_t)atomic_load(&page->note[4])))
+    while (!is_asleep((pid_t)atomic_load(&page->note[victim])))
         nap();
-    return (pid_t)atomic_load(&page->note[4]);
+    return (pid_t)atomic_load(&page->note[victim]);
 }
 
 static void
@@ -340,6 +353,13 @@ const struct op pool_ops[] = {
     { .group = "pool",
       .name = "worker_retires",
       .setup = set_up_mortal_worker,
+      .meanwhile = begin_map,
+      .find = find_worker,
+      .check = check_worker,
+      .is_once = true },
+    { .group = "pool",
+      .name = "worker_leaves",
+      .setup = set_up_surplus_worker,
       .meanwhile = begin_map,
       .find = find_worker,
       .check = check_worker,
