@@ -4,6 +4,7 @@
  *
  *   lock   one lock for all
  *   locks  one process takes `depth` locks in turn
+ *   rwlock one lock for all, acquired to read, each 1024th time to write
  *
  * The lock guards a counter, which at the end must have counted everything.
  */
@@ -258,11 +259,135 @@ plain_alone(const struct bench_task *task)
     return plain_race(task);
 }
 
+/* ---- readers and a writer now and then */
+
+#define WRITE_EACH 1024
+
+struct rwlock_ops {
+    size_t size;
+    void *(*memory)(size_t size);
+    void (*init)(void *lock);
+    void (*read)(void *lock);
+    void (*write)(void *lock);
+    void (*release)(void *lock);
+};
+
+static void
+libpar_read(void *lock)
+{
+    bench_check(par_rwlock_acquire_read(lock, PAR_FOREVER) == 0);
+}
+
+static void
+libpar_write(void *lock)
+{
+    bench_check(par_rwlock_acquire_write(lock, PAR_FOREVER) == 0);
+}
+
+static void
+libpar_leave(void *lock)
+{
+    bench_check(par_rwlock_release(lock) == 0);
+}
+
+static const struct rwlock_ops libpar_rw = { sizeof(par_rwlock), libpar_memory, libpar_init,
+                                             libpar_read,        libpar_write,  libpar_leave };
+
+static void
+pthread_init(void *lock)
+{
+    pthread_rwlockattr_t attributes;
+
+    bench_check(pthread_rwlockattr_init(&attributes) == 0);
+    bench_check(pthread_rwlockattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED) == 0);
+    bench_check(pthread_rwlock_init(lock, &attributes) == 0);
+}
+
+static void
+pthread_read(void *lock)
+{
+    bench_check(pthread_rwlock_rdlock(lock) == 0);
+}
+
+static void
+pthread_write(void *lock)
+{
+    bench_check(pthread_rwlock_wrlock(lock) == 0);
+}
+
+static void
+pthread_leave(void *lock)
+{
+    bench_check(pthread_rwlock_unlock(lock) == 0);
+}
+
+static const struct rwlock_ops pthread_rw = {
+    sizeof(pthread_rwlock_t), bench_shared, pthread_init, pthread_read, pthread_write, pthread_leave
+};
+
+static const struct rwlock_ops mutex_rw = { sizeof(pthread_mutex_t), bench_shared,  robust_init,
+                                            mutex_acquire,           mutex_acquire, mutex_release };
+
+BENCH_INLINE void
+rwlock_side(const struct lock_run *run, const struct rwlock_ops *ops, int index)
+{
+    long n = run->task.n / run->task.procs;
+
+    bench_pin(&run->task, index);
+    bench_ready();
+    for (long i = 1; i <= n; i++) {
+        bool shall_write = i % WRITE_EACH == 0;
+
+        (shall_write ? ops->write : ops->read)(run->lock);
+        *(volatile long *)run->counter += shall_write;
+        ops->release(run->lock);
+    }
+}
+
+static double
+rwlock_race(const struct bench_task *task, const struct rwlock_ops *ops, void (*side)(void *run, int index))
+{
+    struct lock_run *run = bench_shared(sizeof *run);
+    struct bench_race race = { (int)task->procs, side, run, NULL };
+    int64_t ns;
+
+    run->task = *task;
+    run->lock = ops->memory((ops->size + BENCH_LINE - 1) / BENCH_LINE * BENCH_LINE);
+    bench_check(run->lock != NULL);
+    ops->init(run->lock);
+    run->counter = bench_shared(sizeof *run->counter);
+    ns = bench_race(&race);
+    bench_check(*run->counter == task->n / task->procs / WRITE_EACH * task->procs);
+    return (double)ns / (double)(task->n / task->procs * task->procs);
+}
+
+#define RWLOCK(ops)                                         \
+    static void ops##_side(void *run, int index)            \
+    {                                                       \
+        rwlock_side(run, &ops, index);                      \
+    }                                                       \
+    static double ops##_race(const struct bench_task *task) \
+    {                                                       \
+        return rwlock_race(task, &ops, ops##_side);         \
+    }
+
+RWLOCK(libpar_rw)
+RWLOCK(pthread_rw)
+RWLOCK(mutex_rw)
+
 static const struct bench_contender contenders[] = {
-    { "lock", "libpar", libpar_race, 1 },        { "lock", "libpar-fair", libpar_fair_race, 20 },
-    { "lock", "mutex-plain", plain_alone, 1 },   { "lock", "mutex-pshared", pshared_race, 1 },
-    { "lock", "mutex-robust", robust_race, 1 },  { "lock", "sem_t", semaphore_race, 1 },
-    { "lock", "limit-futex", futex_race, 1 },    { "locks", "libpar", libpar_many, 1 },
-    { "locks", "mutex-robust", robust_many, 1 }, { "locks", "limit-futex", futex_many, 1 },
+    { "lock", "libpar", libpar_race, 1 },
+    { "lock", "libpar-fair", libpar_fair_race, 20 },
+    { "lock", "mutex-plain", plain_alone, 1 },
+    { "lock", "mutex-pshared", pshared_race, 1 },
+    { "lock", "mutex-robust", robust_race, 1 },
+    { "lock", "sem_t", semaphore_race, 1 },
+    { "lock", "limit-futex", futex_race, 1 },
+    { "rwlock", "libpar", libpar_rw_race, 1 },
+    { "rwlock", "rwlock-pshared", pthread_rw_race, 1 },
+    { "rwlock", "mutex-robust", mutex_rw_race, 1 },
+    { "locks", "libpar", libpar_many, 1 },
+    { "locks", "mutex-robust", robust_many, 1 },
+    { "locks", "limit-futex", futex_many, 1 },
 };
 BENCH_MAIN(contenders)

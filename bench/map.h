@@ -3,7 +3,7 @@
  * map.h: work over an array, for anything that can run a function on each item.
  *
  *   map     n squares, the workers waiting already. Nanoseconds per item
- *   fib     n times the Fibonacci number `size`, starting the workers included. Milliseconds
+ *   fib     n times the Fibonacci number `size`, starting n workers included, as the slides have it. Milliseconds
  *   skew    n items whose costs grow with the square of their index (`depth`=1: fall). Percent of the ideal, which is the time on one
  *           core divided by the cores
  *   blocks  the sums of n blocks of `size` bytes, the workers waiting already. Milliseconds
@@ -58,9 +58,9 @@ map_job(const struct map_engine *engine, int (*fn)(const void *, void *, void *)
 }
 
 static inline void *
-map_open(const struct map_engine *engine)
+map_open(const struct map_engine *engine, int workers)
 {
-    return engine->open ? engine->open(bench_cpus()) : NULL;
+    return engine->open ? engine->open(workers) : NULL;
 }
 
 static inline void
@@ -74,7 +74,7 @@ map_close(const struct map_engine *engine, void *pool)
 static inline double
 map_time(const struct map_engine *engine, const struct map_job *job, long rounds)
 {
-    void *pool = map_open(engine);
+    void *pool = map_open(engine, bench_cpus());
     int64_t start;
 
     engine->map(pool, job);
@@ -140,7 +140,7 @@ map_fibs(const struct bench_task *task, const struct map_engine *engine)
     for (long i = 0; i < task->n; i++)
         ((int *)(void *)job.in)[i] = (int)task->size;
     start = bench_now();
-    pool = map_open(engine);
+    pool = map_open(engine, (int)task->n);
     engine->map(pool, &job);
     start = bench_now() - start;
     map_close(engine, pool);

@@ -83,6 +83,38 @@ libpar_batch_squares(const struct bench_task *task)
     return map_squares(task, &libpar_batch);
 }
 
+/* ---- libpar, a task for each item, submitted on its own */
+
+static void
+submit_map(void *pool, const struct map_job *job)
+{
+    par_future **future = bench_private(job->n * sizeof *future);
+
+    for (size_t i = 0; i < job->n; i++) {
+        future[i] = par_pool_submit_sized(pool, job->fn, job->in + i * job->in_size, job->in_size, job->out_size, NULL);
+        bench_check(future[i] != NULL);
+    }
+    for (size_t i = 0; i < job->n; i++) {
+        bench_check(par_future_get(future[i], job->out + i * job->out_size, PAR_FOREVER) == 0);
+        par_future_free(future[i]);
+    }
+}
+
+static const struct map_engine submit = { libpar_open, submit_map, libpar_close, NULL };
+static const struct map_engine submit_threads = { libpar_threads_open, submit_map, libpar_close, NULL };
+
+static double
+submit_squares(const struct bench_task *task)
+{
+    return map_squares(task, &submit);
+}
+
+static double
+submit_threads_squares(const struct bench_task *task)
+{
+    return map_squares(task, &submit_threads);
+}
+
 /* ---- one after the other */
 
 static void
@@ -219,6 +251,8 @@ static const struct bench_contender contenders[] = {
     MAP_ENTRIES(libpar_copying, "libpar-private"),
     MAP_ENTRIES(libpar_threads, "libpar-threads"),
     { "map", "libpar-batch", libpar_batch_squares, 1 },
+    { "tasks", "libpar", submit_squares, 1 },
+    { "tasks", "libpar-threads", submit_threads_squares, 1 },
     MAP_ENTRIES(sequential, "sequential"),
     MAP_ENTRIES(fork_pool, "limit-fork-guided"),
     { "fib", "fork+waitpid", fork_each_fibs, 1 },

@@ -40,6 +40,50 @@ libpar_get(void *q)
 static const struct queue libpar = { libpar_open, NULL, libpar_put, libpar_get, NULL };
 QUEUE(libpar)
 
+/* ---- libpar's queue with an order, here that of the puts; and the same with each item on lease until it is acknowledged */
+
+static void *
+pqueue_open(const struct bench_task *task)
+{
+    par_pqueue *q = par_pqueue_new(&(par_pqueue_opts){ .item_size = sizeof(uint64_t),
+                                                       .maxsize = task->depth > QUEUE_DEPTH ? (size_t)task->depth : QUEUE_DEPTH,
+                                                       .order = PAR_FIRST_FIRST });
+
+    bench_check(q != NULL);
+    return q;
+}
+
+static void
+pqueue_put(void *q, uint64_t value)
+{
+    bench_check(par_pqueue_put(q, &value, sizeof value, 0, PAR_FOREVER) == 0);
+}
+
+static uint64_t
+pqueue_get(void *q)
+{
+    uint64_t value;
+
+    bench_check(par_pqueue_get(q, &value, sizeof value, PAR_FOREVER) == sizeof value);
+    return value;
+}
+
+static uint64_t
+pqueue_lease(void *q)
+{
+    par_lease lease;
+    uint64_t value;
+
+    bench_check(par_pqueue_lease(q, &value, sizeof value, &lease, PAR_FOREVER) == sizeof value);
+    bench_check(par_pqueue_ack(q, &lease) == 0);
+    return value;
+}
+
+static const struct queue pqueue = { pqueue_open, NULL, pqueue_put, pqueue_get, NULL };
+static const struct queue leases = { pqueue_open, NULL, pqueue_put, pqueue_lease, NULL };
+QUEUE(pqueue)
+QUEUE(leases)
+
 /* ---- Vyukov's: each cell has a turn; a process that dies between taking a cell and filling it stops all others */
 
 struct vyukov_cell {
@@ -250,11 +294,14 @@ QUEUE(mq)
 
 static const struct bench_contender contenders[] = {
     { "queue", "libpar", libpar_race, 1 },
+    { "queue", "libpar-pqueue", pqueue_race, 1 },
+    { "queue", "libpar-lease", leases_race, 1 },
     { "queue", "limit-vyukov", vyukov_race, 1 },
     { "queue", "robust-mutex+cond", guarded_race, 4 },
     { "queue", "pipe", kernel_pipe_race, 4 },
     { "queue", "posix-mq", mq_race, 10 },
     { "depth", "libpar", libpar_depth, 1 },
+    { "depth", "libpar-pqueue", pqueue_depth, 1 },
     { "depth", "limit-vyukov", vyukov_depth, 1 },
     { "depth", "robust-mutex+cond", guarded_depth, 1 },
     { "depth", "pipe", kernel_pipe_depth, 4 },

@@ -88,5 +88,6 @@ static const struct bench_contender contenders[] = {
     { "queue", "glib-async-queue", async_race, 2 },
     { "depth", "glib-async-queue", async_depth, 1 },
     MAP_ENTRIES(glib, "glib-pool"),
+    { "tasks", "glib-pool", glib_squares, 1 },
 };
 BENCH_MAIN(contenders)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """python.py: the same work with Python's multiprocessing. The command line is that of the other benchmark programs, see bench.h."""
 
+import concurrent.futures
 import functools
 import multiprocessing as mp
 import os
@@ -137,9 +138,17 @@ def squares(task):
     return ns / task["n"]
 
 
+def tasks(task):
+    with concurrent.futures.ProcessPoolExecutor(len(CORES)) as executor:
+        check(executor.submit(square, 3).result() == 9)
+        ns, futures = nanoseconds(lambda: concurrent.futures.wait([executor.submit(square, i) for i in range(task["n"])]).done)
+        check(sum(future.result() for future in futures) == sum(i * i for i in range(task["n"])))
+    return ns / task["n"]
+
+
 def fibs(task):
     def run():
-        with mp.Pool(len(CORES)) as pool:
+        with mp.Pool(task["n"]) as pool:
             return pool.map(fib, [task["size"]] * task["n"])
 
     ns, result = nanoseconds(run)
@@ -235,6 +244,7 @@ CONTENDERS = [
     ("roundtrip", "python-pipe", roundtrip, 10),
     ("queue", "python-queue", queue, 50),
     ("map", "python-pool", squares, 10),
+    ("tasks", "python-executor", tasks, 10),
     ("fib", "python-pool", fibs, 1),
     ("skew", "python-pool", skew, 1),
     ("blocks", "python-pool", blocks, 1),
