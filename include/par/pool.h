@@ -47,13 +47,16 @@ typedef int par_batch_fn(const void *in, void *out, par_batch batch, void *ctx);
 static inline bool
 par_batch_next(par_batch batch, size_t i)
 {
-    bool is_stopped = i < batch.n && __atomic_load_n(batch.stop, __ATOMIC_RELAXED) != 0;
+    bool is_begun = i < batch.n && __atomic_load_n(batch.stop, __ATOMIC_RELAXED) == 0;
 
     __atomic_signal_fence(__ATOMIC_SEQ_CST); /* after the last item's work, and before this one's */
-    __atomic_store_n(batch.claim, (batch.first + i) | ((uint64_t)is_stopped << 47),
-                     __ATOMIC_RELAXED); /* it is not begun then */
+    if (is_begun)
+        __atomic_store_n(batch.claim, batch.first + i, __ATOMIC_RELAXED);
+    else
+        __atomic_store_n(batch.claim, (batch.first + i) | (uint64_t)(i < batch.n) << 47,
+                         __ATOMIC_RELAXED); /* stopped, or the end */
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    return i < batch.n && !is_stopped;
+    return is_begun;
 }
 
 /* Who runs the tasks. The environment variable PAR_BACKEND ("processes", "threads", "serial") overrides the default, 0. */
