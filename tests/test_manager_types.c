@@ -163,6 +163,93 @@ START_TEST(methods_are_called)
 }
 END_TEST
 
+/* ---- a pool that lives in the server */
+
+static void *
+pool_new(const par_obj *args)
+{
+    return par_pool_new(&(par_pool_opts){ .workers = (unsigned)par_obj_as_int(par_obj_item(args, 0), 0) });
+}
+
+static void
+pool_free(void *pool)
+{
+    par_pool_free(pool);
+}
+
+static int
+square_or_die(const void *in, void *out, void *ctx)
+{
+    int64_t x = *(const int64_t *)in;
+    (void)ctx;
+    if (x < 0)
+        (void)raise(SIGKILL);
+    *(int64_t *)out = x * x;
+    return 0;
+}
+
+/* The squares of a list of numbers; None for each whose worker was killed. */
+static par_obj *
+pool_squares(void *pool, const par_obj *args)
+{
+    const par_obj *numbers = par_obj_item(args, 0);
+    size_t n = par_obj_len(numbers);
+    int64_t *in = calloc(n + 1, sizeof *in), *out = calloc(n + 1, sizeof *out);
+    unsigned char *state = calloc(n + 1, 1);
+    par_obj *squares = par_obj_list();
+    for (size_t i = 0; i < n; i++)
+        in[i] = par_obj_as_int(par_obj_item(numbers, i), 0);
+    if (par_pool_map_with(pool, square_or_die, in, out, n, &(par_job_opts){ .state = state }) < 0) {
+        par_obj_free(squares);
+        squares = NULL;
+    }
+    for (size_t i = 0; squares != NULL && i < n; i++)
+        (void)par_obj_append(squares, state[i] == PAR_OK ? par_int(out[i]) : par_none());
+    free(in);
+    free(out);
+    free(state);
+    return squares;
+}
+
+static const par_manager_method pool_methods[] = { { "squares", pool_squares }, { NULL, NULL } };
+static const par_manager_type pool_types[] = {
+    { .name = "Pool", .create = pool_new, .destroy = pool_free, .methods = pool_methods }, { .name = NULL }
+};
+
+static int
+ask_for_squares(void *arg)
+{
+    par_obj *numbers = par_obj_list(), *squares;
+    for (int i = -1; i < 50; i++)
+        if (par_obj_append(numbers, par_int(i)) != 0)
+            return 1;
+    squares = par_proxy_call(arg, "squares", par_tuple(numbers), SOON);
+    if (par_obj_len(squares) != 51 || par_obj_type(par_obj_item(squares, 0)) != PAR_NONE)
+        return 2;
+    for (int i = 0; i < 50; i++)
+        if (par_obj_as_int(par_obj_item(squares, (size_t)i + 1), -1) != i * i)
+            return 3;
+    par_obj_free(squares);
+    return 0;
+}
+
+START_TEST(pool_may_live_in_the_server)
+{
+    pid_t child[2];
+    manager = par_manager_start(&(par_manager_opts){ .types = pool_types });
+    ck_assert_ptr_nonnull(manager);
+    par_proxy *pool = par_manager_create(manager, "Pool", par_tuple(par_int(2)), SOON);
+    ck_assert_ptr_nonnull(pool);
+    ck_assert_int_eq(ask_for_squares(pool), 0);
+    for (int i = 0; i < 2; i++)
+        child[i] = fixture_fork(ask_for_squares, pool);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(fixture_wait(child[i]), 0);
+    par_proxy_free(pool);
+    par_manager_free(manager);
+}
+END_TEST
+
 static int
 add_a_hundred(void *arg)
 {
@@ -500,6 +587,7 @@ main(void)
     tcase_add_test(typed, type_may_always_make_the_same_object);
     tcase_add_test(typed, object_lives_on_in_a_list);
     tcase_add_test(typed, server_killed_inside_a_method_is_epipe);
+    tcase_add_test(typed, pool_may_live_in_the_server);
     tcase_add_test(kept, queue_in_a_list_and_in_a_dict);
     tcase_add_test(kept, what_is_kept_outlives_its_maker_and_ends_with_the_manager);
     tcase_add_test(kept, lock_that_is_kept_is_recovered_from_a_dead_client);

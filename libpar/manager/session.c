@@ -46,6 +46,7 @@ pari_session_free(struct pari_session *session, struct pari_host *host)
             pari_say("manager: what a client that has gone had posted is lost: %s", strerror(errno));
         pari_backlog_leave(&host->backlog, session->box);
     }
+    pari_epoll_remove(host->epoll, session->fd); /* a child that an object's type has just forked may have a copy */
     pari_fd_close(session->fd);
     pari_mailbox_free(session->box);
     pari_inbox_clear(&session->in);
