@@ -8,6 +8,7 @@
 
 #include "../../libpar/shm/shm.h"
 
+#include <poll.h>
 #include <string.h>
 
 #define SMALL 24
@@ -518,6 +519,37 @@ check_producer(void)
     par_queue_free(q);
 }
 
+/* ---- a descriptor for an event loop: what it gets, one at a time, until the descriptor is quiet */
+
+static void
+ask_and_drain(int which)
+{
+    (void)which;
+    if (par_queue_fileno(q) >= 0)
+        while (get(PAR_NOWAIT) > 0)
+            ;
+}
+
+static void
+check_fileno(void)
+{
+    long last = 0, number;
+    struct pollfd one = { .fd = par_queue_fileno(q), .events = POLLIN };
+
+    expect(TORN, one.fd >= 0); /* the places of the dead are given again */
+    while ((number = get(PAR_NOWAIT)) > 0) {
+        expect(DUPLICATED, number > last && number <= 3);
+        last = number;
+    }
+    expect(TORN, number == 0);
+    for (long i = 4; i < 7; i++) {
+        expect_done(put(i, soon()));
+        expect(HUNG, poll(&one, 1, 20000) == 1);
+        expect(LOST, get(PAR_NOWAIT) == i && get(PAR_NOWAIT) == 0);
+    }
+    par_queue_free(q);
+}
+
 /* ---- a queue with an order: items are their priority; of five, 1 is on lease */
 
 static par_pqueue *pq;
@@ -660,6 +692,7 @@ const struct op queue_ops[] = {
     OP("queue_get_empty", .setup = set_up_empty, .act = get_one, .meanwhile = put_next, .check = check_get_waiter),
     OP("queue_put_many", .setup = set_up_small, .act = put_batch, .check = check_put_batch),
     OP("queue_get_many", .setup = set_up_small, .act = get_batch, .check = check_get_batch),
+    OP("queue_fileno", .setup = set_up_small, .act = ask_and_drain, .check = check_fileno, .stride = 3),
     OP("queue_task_done", .setup = set_up_small, .prepare = get_first, .act = finish, .check = check_done),
     OP("queue_wait", .setup = set_up_empty, .act = wait_and_get, .meanwhile = put_next, .check = check_get_waiter),
     OP("queue_join", .setup = set_up_small, .act = join_all, .meanwhile = finish_all, .check = check_join),
