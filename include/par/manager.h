@@ -16,7 +16,8 @@
  *
  * par_list_append, extend, insert, reverse and clear, par_dict_set and clear, and par_namespace_set have no result to wait for. As a
  * rule they leave their request in shared memory and return; the server carries it out before it answers anything that is asked of it
- * later, by any process, in the order in which the calls were made. So nobody can tell, also if the caller is killed right afterwards.
+ * later, by any process, in the order in which the calls were made. So nobody can tell, also if the caller is killed right afterwards;
+ * only where the server has no memory for it, ENOMEM is told to whoever asks next, and it is tried again.
  *
  * Values: a call that is given a par_obj takes it over, also when it fails, and NULL for one is ENOMEM, so that constructors can be
  * written in place. A par_obj that is returned is the caller's: par_obj_free it.
