@@ -88,7 +88,8 @@ MAN_PAGES := $(sort $(wildcard doc/*.3 doc/*.7))
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(B)/obj/%.o)
 
 # What is called for each message, item or turn. The rest of an -O2 build is compiled for size.
-HOT := channel/conn channel/queue channel/ring channel/side exec/worker os/mutex shm/cell shm/nap sync/lock sync/rwlock
+HOT := channel/body channel/conn channel/queue channel/ring channel/side exec/worker os/mutex shm/cell shm/heap shm/nap \
+	sync/lock sync/rwlock
 HOT_OBJECTS := $(HOT:%=$(B)/obj/libpar/%.o)
 for_size = $(if $(filter -O2,$(CFLAGS)),$(if $(filter $(1),$(HOT_OBJECTS)),,-Os))
 EXAMPLES := $(EXAMPLE_SOURCES:%.c=$(B)/%)
