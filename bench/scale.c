@@ -4,6 +4,7 @@
  *
  *   queues  one process puts a message into each of `depth` queues and gets it from each, until n have gone through. Nanoseconds per
  *           message
+ *   arena   allocate 64 bytes and free them, `depth` MiB of other blocks being in use. Nanoseconds per pair
  *   idle    sleep in a call for `size` milliseconds. Microseconds of processor time per second
  *   object  make `depth` objects and use each once. Bytes of memory for each
  *   member  `depth` child processes that wait. KiB of memory that is each one's own
@@ -62,6 +63,51 @@ pipe_queues(const struct bench_task *task)
             bench_check(read(fd[i][0], &value, sizeof value) == sizeof value && value == (uint64_t)i);
     }
     return (double)(bench_now() - start) / (double)n;
+}
+
+/* ---- arena: the other blocks have 1 MiB each, and between them lie as many small ones */
+
+#define ARENA_SMALL 64
+
+static double
+arena(const struct bench_task *task, void *(*alloc)(size_t size), void (*release)(void *block))
+{
+    int64_t start;
+
+    for (long i = 0; i < task->depth; i++) {
+        void *large = alloc(1024 * 1024), *small = alloc(ARENA_SMALL);
+
+        if ((large == NULL || small == NULL) && (errno == ENOSPC || errno == ENOMEM))
+            bench_skip("memory is full after %ld MiB", i);
+        bench_check(large != NULL && small != NULL);
+    }
+    start = bench_now();
+    for (long i = 0; i < task->n; i++) {
+        void *block = alloc(ARENA_SMALL);
+
+        bench_check(block != NULL);
+        *(volatile char *)block = 1;
+        release(block);
+    }
+    return (double)(bench_now() - start) / (double)task->n;
+}
+
+static void *
+libpar_alloc(size_t size)
+{
+    return par_shared_alloc(size, 1);
+}
+
+static double
+libpar_arena(const struct bench_task *task)
+{
+    return arena(task, libpar_alloc, par_shared_free);
+}
+
+static double
+malloc_arena(const struct bench_task *task)
+{
+    return arena(task, malloc, free);
 }
 
 /* ---- idle: all calls end with ETIMEDOUT */
@@ -315,6 +361,8 @@ fork_member(const struct bench_task *task)
 static const struct bench_contender contenders[] = {
     { "queues", "libpar", libpar_queues, 1 },
     { "queues", "pipe", pipe_queues, 1 },
+    { "arena", "libpar", libpar_arena, 1 },
+    { "arena", "malloc", malloc_arena, 1 },
     { "idle", "libpar", idle_queue, 1 },
     { "idle", "libpar-pipe", idle_pipe, 1 },
     { "idle", "libpar-lock", idle_lock, 1 },
