@@ -1146,6 +1146,29 @@ START_TEST(the_environment_names_the_default_backend)
 }
 END_TEST
 
+START_TEST(the_environment_says_how_many_workers)
+{
+    static const char *const wrong[] = { "0", "-1", "1025", "two", "3x", " 3", "99999999999999999999" };
+    par_pool *pool;
+
+    setenv("PAR_NUM_WORKERS", "3", 1);
+    ck_assert_ptr_nonnull(pool = par_pool_new(&(par_pool_opts){ .backend = PAR_THREADS }));
+    ck_assert_int_eq(par_pool_workers(pool), 3);
+    par_pool_free(pool);
+    ck_assert_ptr_nonnull(pool = par_pool_new(&(par_pool_opts){ .backend = PAR_SERIAL }));
+    ck_assert_int_eq(par_pool_workers(pool), 1);
+    par_pool_free(pool);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        setenv("PAR_NUM_WORKERS", wrong[i], 1);
+        ck_fails_null(par_pool_new(NULL), EINVAL);
+        ck_assert_ptr_nonnull(strstr(par_error(), "PAR_NUM_WORKERS"));
+    }
+    par_pool_free(new_pool(PAR_THREADS, 1)); /* named in the program: the environment does not matter */
+    setenv("PAR_NUM_WORKERS", "", 1);
+    par_pool_free(new_pool(PAR_THREADS, 0));
+}
+END_TEST
+
 START_TEST(jobs_leave_nothing_in_the_arena)
 {
     int in[1000], out[1000];
@@ -1328,6 +1351,7 @@ main(void)
     tcase_add_test(processes, private_results_of_failed_items_stay_untouched);
     tcase_add_test(processes, progress_bar_draws_a_line_in_place);
     tcase_add_test(processes, the_environment_names_the_default_backend);
+    tcase_add_test(processes, the_environment_says_how_many_workers);
     tcase_add_test(processes, process_workers_start_clean);
     tcase_add_test(processes, what_tasks_print_is_out_when_the_map_returns);
     add_for_backends(threads, PAR_THREADS, PAR_SERIAL);

@@ -93,7 +93,8 @@ typedef struct par_progress {
 } par_progress;
 
 typedef struct par_pool_opts {
-    unsigned workers;     /* 0: one per usable CPU (affinity and cgroup quota); at most 1024. PAR_SERIAL always has one */
+    unsigned workers;     /* 0: as many as PAR_NUM_WORKERS in the environment says, or one per usable CPU (affinity and cgroup
+                         quota); at most 1024. PAR_SERIAL always has one */
     unsigned max_workers; /* that par_pool_resize may ask for, at most 1024; 0: no more than there are at first */
     int backend;          /* PAR_PROCESSES, PAR_THREADS or PAR_SERIAL */
 
@@ -153,7 +154,7 @@ PAR_API void par_pool_free(par_pool *pool);
 
 /* Start a pool of workers; opts NULL means all defaults. Returns once every worker has been started; initializers run meanwhile.
  * The pool belongs to the calling process and is freed by par_pool_free.
- * Errors: EINVAL (more than 1024 workers, an unknown backend, also in PAR_BACKEND, an unknown start method, initarg_size > 0 without
+ * Errors: EINVAL (more than 1024 workers, also in PAR_NUM_WORKERS, an unknown backend, also in PAR_BACKEND, an unknown start method, initarg_size > 0 without
  * initarg, what cannot travel), ENOTSUP (par_spawn_support was not called, a library without a build id), EAGAIN (no
  * more processes or threads to be had, or the family is full), ENOMEM, ENOSPC (shared memory is full), EMFILE and ENFILE
  * (descriptors). On failure the workers that were started already are ended.

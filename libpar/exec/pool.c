@@ -36,6 +36,23 @@ backend_of(const par_pool_opts *opts)
     return -1;
 }
 
+/* 0 if the environment has no number of them. */
+static unsigned
+standard_workers(void)
+{
+    const char *text = getenv("PAR_NUM_WORKERS");
+    unsigned long n;
+    char *end;
+
+    if (text == NULL || *text == '\0')
+        return (unsigned)(pari_n_cpus() < MAX_WORKERS ? pari_n_cpus() : MAX_WORKERS);
+    n = text[0] >= '0' && text[0] <= '9' ? strtoul(text, &end, 10) : 0;
+    if (n > 0 && n <= MAX_WORKERS && *end == '\0')
+        return (unsigned)n;
+    pari_say("PAR_NUM_WORKERS is no number from 1 to %d", MAX_WORKERS);
+    return 0;
+}
+
 static void
 want(par_pool *pool, unsigned n)
 {
@@ -49,17 +66,12 @@ static par_pool *
 new_block(const par_pool_opts *opts)
 {
     int backend = backend_of(opts);
-    unsigned n_cpus = (unsigned)pari_n_cpus(),
-             n = backend == PAR_SERIAL ? 1
-                 : opts->workers > 0   ? opts->workers
-                                       : n_cpus,
-             n_places;
+    unsigned n = backend == PAR_SERIAL ? 1 : opts->workers > 0 ? opts->workers : standard_workers(), n_places;
     par_pool *pool;
 
-    if (backend < 0 || opts->workers > MAX_WORKERS || opts->max_workers > MAX_WORKERS ||
+    if (backend < 0 || n == 0 || opts->workers > MAX_WORKERS || opts->max_workers > MAX_WORKERS ||
         (opts->initarg == NULL && opts->initarg_size > 0))
         return pari_null(EINVAL);
-    n = n < MAX_WORKERS ? n : MAX_WORKERS;
     n_places = backend != PAR_SERIAL && opts->max_workers > n ? opts->max_workers : n;
     pool = pari_handle_new_private(PARI_POOL, sizeof *pool + n_places * sizeof *pool->worker);
     if (pool == NULL)
