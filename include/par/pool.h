@@ -94,7 +94,7 @@ typedef struct par_progress {
 
 typedef struct par_pool_opts {
     unsigned workers;     /* 0: as many as PAR_NUM_WORKERS in the environment says, or one per usable CPU (affinity and cgroup
-                         quota); at most 1024. PAR_SERIAL always has one */
+                             quota); at most 1024. PAR_SERIAL always has one */
     unsigned max_workers; /* that par_pool_resize may ask for, at most 1024; 0: no more than there are at first */
     int backend;          /* PAR_PROCESSES, PAR_THREADS or PAR_SERIAL */
 
