@@ -75,7 +75,7 @@ pqueue_lease(void *q)
     uint64_t value;
 
     bench_check(par_pqueue_lease(q, &value, sizeof value, &lease, PAR_FOREVER) == sizeof value);
-    bench_check(par_pqueue_ack(q, &lease) == 0);
+    bench_check(par_pqueue_ack(q, &lease, PAR_FOREVER) == 0);
     return value;
 }
 

@@ -195,9 +195,9 @@ START_TEST(closed_queue_ends_when_nothing_waits_and_nothing_is_on_lease)
     ck_fails(par_pqueue_put(q, &value, sizeof value, 0, SOON), EPIPE);
     expect(2);
     ck_fails(par_pqueue_get(q, &value, sizeof value, par_in(0.01)), ETIMEDOUT); /* it may come back */
-    ck_assert_int_eq(par_pqueue_nack(q, &one), 0);
+    ck_assert_int_eq(par_pqueue_nack(q, &one, SOON), 0);
     one = lease(1, 2);
-    ck_assert_int_eq(par_pqueue_ack(q, &one), 0);
+    ck_assert_int_eq(par_pqueue_ack(q, &one, SOON), 0);
     ck_fails(par_pqueue_get(q, &value, sizeof value, SOON), EPIPE);
     par_pqueue_free(q);
 }
@@ -222,9 +222,9 @@ START_TEST(wrong_use_is_told)
     ck_fails(par_pqueue_put(q, NULL, one, 0, SOON), EINVAL);
     ck_fails(par_pqueue_get(q, NULL, one, SOON), EINVAL);
     ck_fails(par_pqueue_lease(q, &value, sizeof value, NULL, SOON), EINVAL);
-    ck_fails(par_pqueue_ack(q, NULL), EINVAL);
-    ck_fails(par_pqueue_ack(q, &of), ENOENT);
-    ck_fails(par_pqueue_nack(q, &(par_lease){ .place = SIZE_MAX }), ENOENT);
+    ck_fails(par_pqueue_ack(q, NULL, SOON), EINVAL);
+    ck_fails(par_pqueue_ack(q, &of, SOON), ENOENT);
+    ck_fails(par_pqueue_nack(q, &(par_lease){ .place = SIZE_MAX }, SOON), ENOENT);
     par_pqueue_free(q);
     ck_fails(par_pqueue_put(q, &value, sizeof value, 0, SOON), EINVAL);
     par_pqueue_free(q);
@@ -245,10 +245,10 @@ START_TEST(item_on_lease_keeps_its_place_until_it_is_acknowledged)
     ck_assert_int_eq(par_pqueue_qsize(q), 1);
     ck_assert_int_eq(par_pqueue_leased(q), 1);
     ck_fails(par_pqueue_put(q, &value, sizeof value, 0, PAR_NOWAIT), ETIMEDOUT);
-    ck_assert_int_eq(par_pqueue_ack(q, &one), 0);
-    ck_fails(par_pqueue_ack(q, &one), ENOENT);
+    ck_assert_int_eq(par_pqueue_ack(q, &one, SOON), 0);
+    ck_fails(par_pqueue_ack(q, &one, SOON), ENOENT);
     put(3, 0);
-    ck_fails(par_pqueue_nack(q, &one), ENOENT);
+    ck_fails(par_pqueue_nack(q, &one, SOON), ENOENT);
     expect(2);
     expect(3);
     ck_assert_int_eq(par_pqueue_leased(q), 0);
@@ -265,14 +265,14 @@ START_TEST(item_that_is_given_back_waits_where_it_was)
     ck_assert_int_eq(one.priority, 1);
     put(3, 1);
     par_lease three = lease(3, 1);
-    ck_assert_int_eq(par_pqueue_nack(q, &three), 0);
-    ck_assert_int_eq(par_pqueue_nack(q, &one), 0);
-    ck_fails(par_pqueue_ack(q, &one), ENOENT);
+    ck_assert_int_eq(par_pqueue_nack(q, &three, SOON), 0);
+    ck_assert_int_eq(par_pqueue_nack(q, &one, SOON), 0);
+    ck_fails(par_pqueue_ack(q, &one, SOON), ENOENT);
     one = lease(1, 2);
     ck_assert_int_eq(one.lost_pid, 0);
     expect(3);
     expect(2);
-    ck_assert_int_eq(par_pqueue_ack(q, &one), 0);
+    ck_assert_int_eq(par_pqueue_ack(q, &one, SOON), 0);
     par_pqueue_free(q);
 }
 END_TEST
@@ -315,7 +315,7 @@ START_TEST(item_whose_holder_is_killed_comes_back_and_tells_of_it)
         int got;
         do { /* it is looked for by and by */
             ck_assert_int_eq(par_pqueue_lease(q, &got, sizeof got, &of, SOON), sizeof got);
-            ck_assert_int_eq(par_pqueue_nack(q, &of), 0);
+            ck_assert_int_eq(par_pqueue_nack(q, &of, SOON), 0);
         } while (got != 1);
         ck_assert_uint_eq(of.deliveries, 2 * i);
         ck_assert_int_eq(of.lost_pid, holder);
@@ -376,9 +376,9 @@ static int
 ack_what_is_not_mine(void *arg)
 {
     (void)arg;
-    if (par_pqueue_ack(q, &inherited) != -1 || errno != EPERM)
+    if (par_pqueue_ack(q, &inherited, SOON) != -1 || errno != EPERM)
         return 1;
-    return par_pqueue_nack(q, &inherited) == -1 && errno == EPERM ? 0 : 2;
+    return par_pqueue_nack(q, &inherited, SOON) == -1 && errno == EPERM ? 0 : 2;
 }
 
 START_TEST(lease_is_its_process_alone)
@@ -387,7 +387,7 @@ START_TEST(lease_is_its_process_alone)
     put(1, 0);
     inherited = lease(1, 1);
     ck_assert_int_eq(fixture_in_child(ack_what_is_not_mine, NULL), 0);
-    ck_assert_int_eq(par_pqueue_ack(q, &inherited), 0);
+    ck_assert_int_eq(par_pqueue_ack(q, &inherited, SOON), 0);
     par_pqueue_free(q);
 }
 END_TEST
@@ -405,7 +405,7 @@ work_until_the_end(void *arg)
     (void)arg;
     while (par_pqueue_lease(q, &value, sizeof value, &of, SOON) >= 0) {
         atomic_fetch_add(&n_done[value], 1);
-        if (par_pqueue_ack(q, &of) != 0)
+        if (par_pqueue_ack(q, &of, SOON) != 0)
             return 1;
     }
     return errno == EPIPE ? 0 : 2;

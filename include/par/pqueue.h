@@ -12,7 +12,7 @@
  *             complain(&job, lease.lost_pid);                              // it has killed three that had it
  *         else
  *             work(&job);
- *         par_pqueue_ack(q, &lease);
+ *         par_pqueue_ack(q, &lease, PAR_FOREVER);
  *     }
  *
  * Items lie in places of one size, as many as the queue was made with; an item on lease keeps its place until it is acknowledged.
@@ -88,15 +88,15 @@ PAR_API ssize_t par_pqueue_lease(par_pqueue *q, void *buf, size_t size, par_leas
     PAR_WRITES(2, 3);
 
 /* The work on an item is done: it leaves the queue.
- * Errors: ENOENT (it is not on lease any more), EPERM (another process has it), ETIMEDOUT (a stopped process is in the middle of a
- * call); EINVAL, ENOTRECOVERABLE as above.
+ * Errors: ENOENT (it is not on lease any more), EPERM (another process has it), ETIMEDOUT (a process that is stopped, or
+ * has lost the processor, is in the middle of a call), EINTR (par_interrupt); EINVAL, ENOTRECOVERABLE as above.
  * Safe: any thread, forked child (EPERM for what its parent has). */
-PAR_API int par_pqueue_ack(par_pqueue *q, const par_lease *lease);
+PAR_API int par_pqueue_ack(par_pqueue *q, const par_lease *lease, par_time deadline);
 
 /* Give an item back undone: it waits again where it was in the order.
  * Errors: those of par_pqueue_ack.
  * Safe: any thread, forked child (EPERM for what its parent has). */
-PAR_API int par_pqueue_nack(par_pqueue *q, const par_lease *lease);
+PAR_API int par_pqueue_nack(par_pqueue *q, const par_lease *lease, par_time deadline);
 
 /* How many items wait; how many are on lease. Others may change it at any moment.
  * Errors: -1 with EINVAL.

@@ -313,7 +313,8 @@ leased_place(const par_pqueue *q, const par_lease *lease)
 }
 
 static int
-end_lease(par_pqueue *q, const par_lease *lease, void (*end)(struct pari_shelf *shelf, struct pari_place *place))
+end_lease(par_pqueue *q, const par_lease *lease, void (*end)(struct pari_shelf *shelf, struct pari_place *place),
+          par_time deadline)
 {
     struct pari_place *place;
 
@@ -321,7 +322,7 @@ end_lease(par_pqueue *q, const par_lease *lease, void (*end)(struct pari_shelf *
         return -1;
     if (lease == NULL)
         return pari_fail(EINVAL);
-    if (lock(q, PAR_NOWAIT) != 0)
+    if (lock(q, deadline) != 0)
         return -1;
     place = leased_place(q, lease);
     if (place != NULL)
@@ -332,9 +333,9 @@ end_lease(par_pqueue *q, const par_lease *lease, void (*end)(struct pari_shelf *
 
 /* A closed queue ends with the last lease. */
 int
-par_pqueue_ack(par_pqueue *q, const par_lease *lease)
+par_pqueue_ack(par_pqueue *q, const par_lease *lease, par_time deadline)
 {
-    if (end_lease(q, lease, pari_shelf_drop) != 0)
+    if (end_lease(q, lease, pari_shelf_drop, deadline) != 0)
         return -1;
     pari_eventcount_notify(&q->writable, 1);
     if (atomic_load(&q->is_closed) != 0)
@@ -343,9 +344,9 @@ par_pqueue_ack(par_pqueue *q, const par_lease *lease)
 }
 
 int
-par_pqueue_nack(par_pqueue *q, const par_lease *lease)
+par_pqueue_nack(par_pqueue *q, const par_lease *lease, par_time deadline)
 {
-    if (end_lease(q, lease, pari_shelf_return) != 0)
+    if (end_lease(q, lease, pari_shelf_return, deadline) != 0)
         return -1;
     pari_eventcount_notify(&q->readable.ec, 1);
     return 0;

@@ -407,7 +407,7 @@ use_pqueue(void)
 
     QUIETLY(expect_ready(new_pqueue() == 0));
     expect(par_pqueue_put(pq, &item, sizeof item, 1, soon()) == 0);
-    expect(par_pqueue_lease(pq, &item, sizeof item, &lease, soon()) == sizeof item && par_pqueue_nack(pq, &lease) == 0);
+    expect(par_pqueue_lease(pq, &item, sizeof item, &lease, soon()) == sizeof item && par_pqueue_nack(pq, &lease, soon()) == 0);
     expect(par_pqueue_get(pq, &item, sizeof item, soon()) == sizeof item);
     return 0;
 }

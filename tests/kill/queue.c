@@ -608,14 +608,14 @@ static void
 pq_lease_and_ack(int which)
 {
     pq_lease_one(which);
-    (void)par_pqueue_ack(pq, &first);
+    (void)par_pqueue_ack(pq, &first, par_in(10));
 }
 
 static void
 pq_lease_and_nack(int which)
 {
     pq_lease_one(which);
-    (void)par_pqueue_nack(pq, &first);
+    (void)par_pqueue_nack(pq, &first, par_in(10));
 }
 
 /* What is there comes once, some of it late; how many of the five are gone, and how many of the victims' are there. */

@@ -75,7 +75,7 @@ cycle_pqueue(void)
 
     must(pqueue != NULL && par_pqueue_put(pqueue, message, 8, 1, soon()) == 0 &&
          par_pqueue_put(pqueue, message, 8, 2, soon()) == 0);
-    must(par_pqueue_lease(pqueue, got, sizeof got, &lease, soon()) == 8 && par_pqueue_ack(pqueue, &lease) == 0);
+    must(par_pqueue_lease(pqueue, got, sizeof got, &lease, soon()) == 8 && par_pqueue_ack(pqueue, &lease, soon()) == 0);
     par_pqueue_free(pqueue);
 }
 
