@@ -6,6 +6,7 @@
 
 #include <par/queue.h>
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 
@@ -108,6 +109,69 @@ START_TEST(what_was_posted_first_is_carried_out_first)
         ck_assert_int_eq(par_list_index(list, par_int(i), SOON), i);
     for (int i = 0; i < 2; i++)
         par_queue_free(ball[i]);
+    end();
+}
+END_TEST
+
+/* A call that is given up closes the link on which others have been posted; the next ones go over another one. */
+START_TEST(posts_over_several_links_are_carried_out_in_their_order)
+{
+    begin_list();
+    fill(0);
+    pid_t server = server_pid();
+    for (int i = 0; i < 4000; i++) {
+        ck_assert_int_eq(par_list_append(list, par_int(i), SOON), 0);
+        if (i % 500 == 250) {
+            ck_assert_int_eq(kill(server, SIGSTOP), 0);
+            ck_assert_int_eq(par_list_append(list, par_int(++i), SOON), 0);
+            ck_fails(par_list_len(list, par_in(0.005)), ETIMEDOUT);
+            ck_assert_int_eq(kill(server, SIGCONT), 0);
+        } else if (i % 3 == 0)
+            (void)!par_list_len(list, par_in((1 + fixture_random_below(60)) * 1e-6));
+    }
+    par_obj *all = par_list_copy(list, SOON);
+    ck_assert_uint_eq(par_obj_len(all), 4000);
+    for (int i = 0; i < 4000; i++)
+        ck_assert_int_eq(par_obj_as_int(par_obj_item(all, (size_t)i), -1), i);
+    par_obj_free(all);
+    end();
+}
+END_TEST
+
+static void *
+append_from_thread(void *arg)
+{
+    for (int i = 0; i < 2000; i++)
+        if (par_list_append(list, par_tuple(par_int(*(int *)arg), par_int(i)), SOON) != 0 ||
+            (i % 100 == 0 && par_list_len(list, SOON) < i))
+            return NULL;
+    return arg;
+}
+
+START_TEST(threads_post_side_by_side_each_in_its_order)
+{
+    enum { N = 4 };
+    int number[N], next[N] = { 0 };
+    pthread_t thread[N];
+    begin_list();
+    for (int i = 0; i < N; i++) {
+        number[i] = i;
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, append_from_thread, &number[i]), 0);
+    }
+    for (int i = 0; i < N; i++) {
+        void *result;
+        ck_assert_int_eq(pthread_join(thread[i], &result), 0);
+        ck_assert_ptr_nonnull(result);
+    }
+    par_obj *all = par_list_copy(list, SOON);
+    ck_assert_uint_eq(par_obj_len(all), N * 2000);
+    for (size_t i = 0; i < N * 2000; i++) {
+        const par_obj *item = par_obj_item(all, i);
+        int64_t who = par_obj_as_int(par_obj_item(item, 0), -1);
+        ck_assert(who >= 0 && who < N);
+        ck_assert_int_eq(par_obj_as_int(par_obj_item(item, 1), -1), next[who]++);
+    }
+    par_obj_free(all);
     end();
 }
 END_TEST
@@ -242,6 +306,8 @@ main(void)
     tcase_add_test(order, all_kinds_of_posts_are_carried_out_in_their_order);
     tcase_add_test(order, what_can_fail_is_told_at_once);
     tcase_add_test(order, what_was_posted_first_is_carried_out_first);
+    tcase_add_test(order, posts_over_several_links_are_carried_out_in_their_order);
+    tcase_add_test(order, threads_post_side_by_side_each_in_its_order);
     tcase_add_test(order, any_number_of_clients_may_append);
     tcase_add_test(order, places_of_clients_that_have_gone_are_given_again);
     tcase_add_test(deaths, what_a_killed_client_has_posted_is_there);
