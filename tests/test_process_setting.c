@@ -66,13 +66,20 @@ copy_line(void *arg)
 }
 
 static void
-must_hold(int fd, const char *expected)
+read_all(int fd, char text[200])
 {
-    char text[200];
-    ssize_t n = pread(fd, text, sizeof text - 1, 0);
+    ssize_t n = pread(fd, text, 199, 0);
 
     ck_assert_int_ge(n, 0);
     text[n] = '\0';
+}
+
+static void
+must_hold(int fd, const char *expected)
+{
+    char text[200];
+
+    read_all(fd, text);
     ck_assert_str_eq(text, expected);
 }
 
@@ -100,7 +107,9 @@ START_TEST(standard_descriptors_are_redirected)
     ck_assert_int_eq(ftruncate(out, 0), 0);
     opts.err = out; /* both in one */
     ck_assert_int_eq(finish_with(copy_line, NULL, 0, &opts), 0);
-    must_hold(out, "err hello\nout hello\n"); /* stdout is flushed at the end */
+    char text[200];
+    read_all(out, text); /* when stdout is flushed, at the end or before, is the libc's affair */
+    ck_assert(strcmp(text, "err hello\nout hello\n") == 0 || strcmp(text, "out hello\nerr hello\n") == 0);
     close(in);
     close(out);
     close(err);
